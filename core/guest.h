@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_CORE_GUEST_H
+#define LAMINA_CORE_GUEST_H
+
+#include "boot_info.h"
+#include "core/io.h"
+#include "core/vcpu.h"
+#include "core/vioapic.h"
+#include "core/vrtc.h"
+#include "core/vuart.h"
+#include "mm/page_alloc.h"
+#include "mm/tdp_mmu.h"
+#include "spinlock.h"
+
+enum guest_state {
+	GUEST_STOPPED,
+	GUEST_RUNNING,
+	GUEST_PAUSED,
+	GUEST_RESETTING, /* its cores are on their way out, then start again */
+	GUEST_STOPPING,
+};
+
+/* How a run ended; decides with config.restart whether the guest starts again. */
+enum guest_end { END_NONE, END_POWER_OFF, END_REBOOT, END_CRASH, END_MONITOR };
+
+struct guest {
+	uint32_t index; /* into config.guests; the monitor counts from 1 */
+	const struct guest_config *config;
+	const struct boot_guest *boot;
+	struct page_budget budget;
+	struct tdp tdp;
+	uint32_t vcpu_count;
+	struct vcpu *vcpus[CONFIG_MAX_CPUS];
+	struct io_map io; /* ports and device pages; fixed once the guest exists */
+
+	struct spinlock lock; /* protects what follows, and the devices */
+	enum guest_state state;
+	enum guest_end end;
+	char end_text[160]; /* why it ended, for `guests` and `regs` */
+	uint32_t running_vcpus; /* not yet out of the guest; the last one out finishes stop or reset */
+	uint64_t start_tsc;
+	uint32_t starts;
+	struct vuart uart;
+	struct vioapic ioapic;
+	struct vrtc rtc;
+	uint64_t denied_msr, denied_ipi, unowned_io;
+};
+
+extern struct guest *guests[CONFIG_MAX_GUESTS];
+extern uint32_t guest_count; /* as in config.guests; guests[i] is NULL for one left out */
+
+/* The guest ends a run by itself (power-off, reboot, crash). From one of its own vCPUs. */
+void guest_end_run(struct guest *g, enum guest_end how, const char *why);
+
+/* The monitor's commands; from any core. Errors: ERR_BUSY, ERR_INVALID for a wrong state. */
+enum status must_check guest_start(struct guest *g);
+enum status must_check guest_stop(struct guest *g);
+enum status must_check guest_reset(struct guest *g);
+enum status must_check guest_pause(struct guest *g);
+enum status must_check guest_resume(struct guest *g);
+struct guest *guest_find(const char *name_or_number);
+const char *guest_state_name(enum guest_state s);
+
+/*
+ * Copy from or to guest-physical memory through the calling core's window. RAM slots only
+ * (ERR_FAULT otherwise); any length.
+ */
+enum status must_check guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len);
+enum status must_check guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len);
+
+/* Input has come, or room has become free, on the guest's console. Any core; no lock held. */
+void guest_console_event(unsigned index);
+
+#endif

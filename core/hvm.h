@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_CORE_HVM_H
+#define LAMINA_CORE_HVM_H
+
+#include "core/vcpu.h"
+#include "mm/spte.h"
+#include "types.h"
+
+struct page_budget;
+
+/*
+ * The vendor interface: chosen once at boot. vcpu_run stays inside the vendor's loop of entry and
+ * exit and calls core/ directly for every exit, so the common path has no indirect call.
+ */
+struct hvm_ops {
+	const char *name; /* "VMX" or "SVM" */
+
+	/*
+	 * Read the capabilities (boot core, once), fill `format` and say in the log what is used.
+	 * ERR_UNSUPPORTED with a logged reason where something that is needed is missing.
+	 */
+	enum status (*init)(struct spte_format *format);
+
+	/* Turn virtualization on or off for the calling core. Memory comes from `budget`. */
+	enum status (*cpu_enable)(struct cpu *c, struct page_budget *budget);
+	void (*cpu_disable)(struct cpu *c);
+
+	/* Allocate v->hw (VMCS or VMCB, bitmaps) from `budget`; any core. `root`: second-level root. */
+	enum status (*vcpu_create)(struct vcpu *v, struct page_budget *budget, hpa_t root);
+
+	/*
+	 * Put every register that the guest can see into its power-on or `start` state, including
+	 * MSRs passed through to hardware, debug registers, XCR0 and the x87/SSE/AVX state. On the
+	 * vCPU's own core.
+	 */
+	void (*vcpu_reset)(struct vcpu *v, const struct vcpu_start *start);
+
+	/* Enter the guest until vcpu_before_entry says no. On the vCPU's own core. */
+	void (*vcpu_run)(struct vcpu *v);
+
+	/* The rest: on the vCPU's own core, between exit and entry. */
+	void (*skip_instruction)(struct vcpu *v); /* past the instruction that exited */
+	void (*inject_exception)(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error);
+	void (*inject_page_fault)(struct vcpu *v, uint64_t gla, uint32_t error);
+	void (*inject_nmi)(struct vcpu *v); /* at most one is kept pending while NMIs are blocked */
+	void (*get_sregs)(struct vcpu *v, struct vcpu_sregs *s);
+	void (*set_x2apic)(struct vcpu *v, bool on); /* open or close MSRs 800h-8FFh by the table */
+	void (*flush_guest_tlb)(struct vcpu *v); /* this core's second-level translations of the guest */
+	const char *(*exit_name)(uint32_t raw);
+};
+
+extern const struct hvm_ops vmx_ops;
+extern const struct hvm_ops svm_ops;
+
+/* The one chosen at boot. */
+extern const struct hvm_ops *hvm;
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_CORE_IO_H
+#define LAMINA_CORE_IO_H
+
+#include "types.h"
+
+struct vcpu;
+struct guest;
+
+/*
+ * What sits at a port or at a guest-physical page that traps. A handler gets the offset from its
+ * region's base and a size of 1, 2, 4 or 8 bytes; reads return the value in the low bytes. It runs
+ * on the accessing vCPU's core with the guest's lock held (no handler blocks or takes another
+ * guest's lock). Accesses that straddle the end of a region are unowned.
+ */
+struct io_ops {
+	uint64_t (*read)(struct vcpu *v, void *dev, uint32_t offset, uint8_t size);
+	void (*write)(struct vcpu *v, void *dev, uint32_t offset, uint8_t size, uint64_t value);
+};
+
+struct io_region {
+	uint64_t base; /* port number or gpa, bytes */
+	uint32_t size; /* bytes */
+	const char *name;
+	const struct io_ops *ops;
+	void *dev;
+};
+
+#define IO_MAP_REGIONS 24
+#define IO_UNOWNED     32
+
+/* Ports or addresses that nobody owns: read as all ones, counted by address for the monitor. */
+struct io_unowned {
+	uint64_t address;
+	uint64_t count;
+	bool mmio;
+};
+
+struct io_map {
+	uint32_t port_count, mmio_count;
+	struct io_region ports[IO_MAP_REGIONS]; /* sorted by base, disjoint */
+	struct io_region mmio[IO_MAP_REGIONS];
+	struct io_unowned unowned[IO_UNOWNED]; /* the first distinct ones */
+	uint64_t unowned_other;		       /* accesses to further addresses */
+};
+
+/* Add a region while the guest is being built. ERR_OVERLAP, ERR_NOMEM. */
+enum status must_check io_add_ports(struct io_map *m, uint16_t base, uint16_t size, const char *name,
+				    const struct io_ops *ops, void *dev);
+enum status must_check io_add_mmio(struct io_map *m, gpa_t base, uint32_t size, const char *name,
+				   const struct io_ops *ops, void *dev);
+
+/* Find the owner of [address, address + size), or NULL. */
+const struct io_region *io_find_port(const struct io_map *m, uint16_t port, uint8_t size);
+const struct io_region *io_find_mmio(const struct io_map *m, gpa_t gpa, uint8_t size);
+
+void io_count_unowned(struct io_map *m, uint64_t address, bool mmio);
+
+#endif

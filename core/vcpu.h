@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_CORE_VCPU_H
+#define LAMINA_CORE_VCPU_H
+
+#include "types.h"
+#include "x86/cpu.h"
+
+struct guest;
+
+/* General registers in the order of their hardware encoding (ModRM, exit qualifications). */
+enum gpr {
+	GPR_RAX,
+	GPR_RCX,
+	GPR_RDX,
+	GPR_RBX,
+	GPR_RSP,
+	GPR_RBP,
+	GPR_RSI,
+	GPR_RDI,
+	GPR_R8,
+	GPR_R9,
+	GPR_R10,
+	GPR_R11,
+	GPR_R12,
+	GPR_R13,
+	GPR_R14,
+	GPR_R15,
+	GPR_COUNT,
+};
+
+/* Why a guest left its core, in words that hold for both vendors. The order is that of `stat`. */
+enum exit_class {
+	EXIT_NMI,	/* a kick or the console: the hypervisor's own doing */
+	EXIT_CPUID,
+	EXIT_RDMSR,
+	EXIT_WRMSR,
+	EXIT_PIO,
+	EXIT_MMIO,	/* emulated device or unowned address */
+	EXIT_APIC,	/* trapped local APIC write (xAPIC page or x2APIC ICR) */
+	EXIT_TDP,	/* second-level fault that mm/ fixed */
+	EXIT_HYPERCALL,
+	EXIT_XSETBV,
+	EXIT_CR,
+	EXIT_INIT_SIGNAL,
+	EXIT_EXCEPTION,
+	EXIT_NMI_WINDOW, /* IRET or NMI window, while a virtual NMI is pending */
+	EXIT_DENIED,	/* an instruction the guest may not use: VMX, SVM, … -> #UD */
+	EXIT_CACHE,	/* WBINVD, INVD, MONITOR-like instructions that must exit */
+	EXIT_SHUTDOWN,
+	EXIT_INVALID,	/* the hardware refused the guest's state */
+	EXIT_OTHER,
+	EXIT_CLASS_COUNT,
+};
+
+/* What other cores, the monitor or a device want of this vCPU; set atomically, then kick. */
+#define VCPU_REQ_PAUSE	 BIT(0) /* park until VCPU_REQ_PAUSE is cleared */
+#define VCPU_REQ_STOP	 BIT(1) /* leave the guest for good (guest_stop, guest_reset) */
+#define VCPU_REQ_FLUSH	 BIT(2) /* drop this core's second-level TLB entries of the guest */
+#define VCPU_REQ_VECTORS BIT(3) /* `vectors` holds interrupts for this core's local APIC */
+#define VCPU_REQ_NMI	 BIT(4) /* inject a virtual NMI */
+#define VCPU_REQ_INIT	 BIT(5) /* INIT from another core of the same guest */
+#define VCPU_REQ_SIPI	 BIT(6) /* start-up IPI; `sipi_vector` */
+
+enum vcpu_state {
+	VCPU_OFF,	/* guest not started or stopped */
+	VCPU_WAIT_SIPI, /* an application processor before its SIPI */
+	VCPU_RUNNING,
+	VCPU_PARKED, /* paused at an instruction boundary */
+};
+
+/* One exit for the post-mortem view: `regs` in the monitor shows the last ones. */
+struct exit_record {
+	uint64_t tsc;
+	uint64_t rip;
+	uint64_t info; /* exit qualification or EXITINFO1 */
+	uint32_t raw;  /* the vendor's exit code */
+	uint32_t class;
+};
+
+#define VCPU_EXIT_RECORDS 16
+
+struct vcpu_stats {
+	uint64_t exits[EXIT_CLASS_COUNT];
+	uint64_t cycles[EXIT_CLASS_COUNT]; /* TSC ticks from exit to the decision to re-enter */
+	uint64_t entries;
+};
+
+/*
+ * A vCPU is one physical core for as long as its guest exists. Everything here belongs to that
+ * core, but `requests` and `vectors` (atomic, any core) and `state` (written by the owner, read
+ * by all). The vendor's entry code relies on `gpr` being the first member.
+ */
+struct vcpu {
+	uint64_t gpr[GPR_COUNT]; /* valid between exit and entry; RSP and RIP included */
+	uint64_t rip;
+	uint64_t rflags;
+	struct guest *guest;
+	struct cpu *cpu;
+	uint32_t index;	  /* within the guest; 0 is the boot processor */
+	uint32_t apic_id; /* the physical one, which the guest sees */
+	void *hw;	  /* VMCS or VMCB and their bitmaps; vendor's type */
+	uint64_t requests;
+	uint64_t vectors[4]; /* bit per vector; for VCPU_REQ_VECTORS */
+	volatile uint32_t state; /* enum vcpu_state */
+	uint8_t sipi_vector;
+	bool x2apic;	     /* the mode the guest has put its local APIC in */
+	bool in_exit;	     /* an exit is being handled: registers are valid */
+	uint64_t apic_base;  /* what the guest reads in IA32_APIC_BASE */
+	uint64_t exit_tsc;
+	struct vcpu_stats stats;
+	struct exit_record records[VCPU_EXIT_RECORDS];
+	uint32_t record_next;
+};
+
+struct segment {
+	uint16_t selector;
+	uint16_t access; /* bits 0-7 type, S, DPL, P; 12-15 AVL, L, D/B, G (descriptor bits 40-47, 52-55) */
+	uint32_t limit;	 /* bytes, expanded by granularity */
+	uint64_t base;
+};
+
+enum segment_index { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
+
+/* The architectural state beyond the general registers, as hardware holds it. */
+struct vcpu_sregs {
+	uint64_t cr0, cr2, cr3, cr4, efer, dr7;
+	struct segment seg[SEG_COUNT];
+	uint64_t gdtr_base, idtr_base;
+	uint32_t gdtr_limit, idtr_limit;
+	uint8_t cpl;
+	bool interrupt_shadow;
+	bool nmi_blocked;
+	bool halted; /* activity state HLT, where hardware tells */
+};
+
+/* Where a vCPU starts: everything else has its power-on value (Intel SDM vol. 3, table 10-1). */
+struct vcpu_start {
+	bool long_mode; /* 64-bit entry with paging on; otherwise real mode at cs_base:0 (SIPI) */
+	uint64_t rip;
+	uint64_t rsp;
+	uint64_t rsi; /* Linux: gpa of boot_params */
+	uint64_t cr3; /* gpa of the initial page tables, for long_mode */
+	uint64_t gdt_base; /* gpa of a GDT with 0x10 = 64-bit code, 0x18 = data, for long_mode */
+	uint16_t gdt_limit;
+	uint8_t sipi_vector; /* CS:IP = vector << 8 : 0 */
+};
+
+#define for_each_vcpu(g, v, i) for ((i) = 0; (i) < (g)->vcpu_count && ((v) = (g)->vcpus[i]); (i)++)
+
+/* ------------------------------------------------------------------ called by vmx/ and svm/ */
+
+/*
+ * The last thing before every entry, on the vCPU's core with RFLAGS.IF=0: does the work that NMIs
+ * and requests ask for. False: do not enter, return from hvm_ops.vcpu_run instead.
+ */
+bool vcpu_before_entry(struct vcpu *v);
+
+/* The first thing after every exit: counts it and remembers it; stop the clock with vcpu_exit_end. */
+void vcpu_exit_begin(struct vcpu *v, enum exit_class class, uint32_t raw, uint64_t info);
+void vcpu_exit_end(struct vcpu *v, enum exit_class class);
+
+/* CPUID by the table in core/cpuid.c; reads RAX, RCX and writes RAX-RDX. The caller skips. */
+void vcpu_cpuid(struct vcpu *v);
+
+/*
+ * RDMSR and WRMSR of what the bitmaps trap. OK: done (for a read the value is in RDX:RAX), the
+ * caller skips the instruction. Anything else: inject #GP(0).
+ */
+enum status must_check vcpu_rdmsr(struct vcpu *v);
+enum status must_check vcpu_wrmsr(struct vcpu *v);
+
+/* XSETBV: RCX index, RDX:RAX value. OK: loaded into XCR0, skip. Otherwise #GP(0). */
+enum status must_check vcpu_xsetbv(struct vcpu *v);
+
+/* VMCALL or VMMCALL: fills registers. OK: skip. Otherwise #UD. */
+enum status must_check vcpu_hypercall(struct vcpu *v);
+
+/* A port access. The handler advances RIP itself (hvm->skip_instruction) or injects. */
+struct pio_exit {
+	uint16_t port;
+	uint8_t size; /* bytes: 1, 2, 4 */
+	bool in;
+	bool string;
+	bool rep;
+	uint8_t address_size; /* string forms: 2, 4, 8 bytes; 0: the handler decodes it */
+	uint8_t segment;      /* string forms: enum segment_index of OUTS; 0xff: decode it */
+};
+void vcpu_pio(struct vcpu *v, const struct pio_exit *e);
+
+/* A second-level fault: fixed by mm/, emulated as device access, or the guest is stopped. */
+struct tdp_exit {
+	gpa_t gpa;
+	bool read, write, fetch; /* the access that faulted; a read-modify-write sets write */
+	bool in_page_walk;	 /* while walking the guest's own page tables */
+	bool misconfig;		 /* EPT misconfiguration or NPT reserved bit */
+	uint8_t insn_len;	 /* bytes of `insn` that hardware supplied; 0: fetch them */
+	uint8_t insn[15];
+};
+void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e);
+
+/* An NMI that made the guest leave: the console, a kick, or somebody else's (counted, logged). */
+void vcpu_host_nmi(struct vcpu *v);
+
+/* The guest cannot go on (triple fault, invalid state, …): stop it, nobody else. `why` is shown. */
+void vcpu_die(struct vcpu *v, const char *fmt, ...) printf_like(2, 3);
+
+/* ------------------------------------------------------------------ for core/ */
+
+/* Ask something of a vCPU from any core, and kick its core so that it notices. */
+void vcpu_request(struct vcpu *v, uint64_t request);
+
+/* Deliver a fixed edge interrupt to the vCPU's own local APIC, from any core. Vectors 16-255. */
+void vcpu_post_vector(struct vcpu *v, uint8_t vector);
+
+/*
+ * Guest memory by guest-linear address with the guest's own paging and rights: `len` at most
+ * 4096 bytes, may cross a page. On failure a #PF (or #GP) has been injected: return to the guest.
+ */
+enum status must_check vcpu_read_linear(struct vcpu *v, uint64_t gla, void *buf, size_t len,
+					bool fetch);
+enum status must_check vcpu_write_linear(struct vcpu *v, uint64_t gla, const void *buf, size_t len);
+
+const char *exit_class_name(enum exit_class c);
+
+#endif
