@@ -44,6 +44,14 @@ struct hvm_ops {
 	void (*inject_page_fault)(struct vcpu *v, uint64_t gla, uint32_t error);
 	void (*inject_nmi)(struct vcpu *v); /* at most one is kept pending while NMIs are blocked */
 	void (*get_sregs)(struct vcpu *v, struct vcpu_sregs *s);
+
+	/*
+	 * MSRs that live in the VMCS or VMCB while the guest is out: EFER, FS_BASE, GS_BASE, PAT,
+	 * SYSENTER_*, DEBUGCTL and what else the vendor switches. ERR_NOT_FOUND: not one of those.
+	 * The caller has checked the value. Read EFER shows the guest's view (SVME hidden).
+	 */
+	enum status (*read_msr)(struct vcpu *v, uint32_t msr, uint64_t *value);
+	enum status (*write_msr)(struct vcpu *v, uint32_t msr, uint64_t value);
 	void (*set_x2apic)(struct vcpu *v, bool on); /* open or close MSRs 800h-8FFh by the table */
 	void (*flush_guest_tlb)(struct vcpu *v); /* this core's second-level translations of the guest */
 	const char *(*exit_name)(uint32_t raw);
