@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Lamina's build. `make help` lists the targets.
+
+BUILD ?= build
+V     ?= 0
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-7s %s\n' '$(1)' '$(2)'
+else
+Q :=
+say =
+endif
+
+LD      := ld
+AR      := ar
+OBJCOPY := objcopy
+PYTHON  := /usr/bin/python3
+IASL    := iasl
+
+# Nothing may depend on when or where the build runs.
+export SOURCE_DATE_EPOCH ?= 1700000000
+export LC_ALL := C
+REPRO_CFLAGS = -ffile-prefix-map=$(CURDIR)/= -ffile-prefix-map=$(abspath $(BUILD))/=build/ \
+	-ffile-prefix-map=$(BUILD)/=build/ -gno-record-gcc-switches
+ifneq ($(findstring clang,$(CC)),)
+REPRO_CFLAGS := $(filter-out -gno-record-gcc-switches,$(REPRO_CFLAGS))
+CC_WARNINGS := -Wno-unused-command-line-argument
+endif
+CC_INCLUDE := $(shell $(CC) -print-file-name=include)
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
+	-Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings $(CC_WARNINGS)
+INCLUDES := -I. -Iinclude
+
+#
+# The hypervisor
+#
+HV_DIRS := x86 mm drivers core vmx svm
+HV_SRCS := $(sort $(wildcard $(HV_DIRS:%=%/*.c)))
+HV_ASMS := $(sort $(wildcard $(HV_DIRS:%=%/*.S)))
+HV_OBJS := $(HV_SRCS:%.c=$(BUILD)/hv/%.o) $(HV_ASMS:%.S=$(BUILD)/hv/%.S.o)
+HV_ELF  := $(BUILD)/lamina.elf
+
+HV_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -mno-red-zone -mgeneral-regs-only \
+	-mcmodel=kernel -fno-pic -fno-stack-protector -fcf-protection=none -fno-omit-frame-pointer \
+	-fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common -ffunction-sections \
+	-fdata-sections -mno-mmx -mno-sse $(REPRO_CFLAGS) $(INCLUDES) $(NEWLIB_INC)
+
+#
+# The loader: a UEFI application that carries the hypervisor
+#
+LOADER_SHARED ?= drivers/acpi.c
+LOADER_SRCS := $(sort $(wildcard boot/*.c) $(wildcard $(LOADER_SHARED)))
+LOADER_ASMS := $(sort $(wildcard boot/*.S))
+LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/loader/%.o) $(LOADER_ASMS:%.S=$(BUILD)/loader/%.S.o)
+LOADER      := $(BUILD)/BOOTX64.EFI
+EFI_INC     := /usr/include/efi
+EFI_CRT0    := /usr/lib/crt0-efi-x86_64.o
+EFI_LIB     := /usr/lib/libgnuefi.a
+
+LOADER_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -mno-red-zone -mgeneral-regs-only \
+	-fpic -fvisibility=hidden -fshort-wchar -fno-stack-protector -fcf-protection=none \
+	-fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common -DGNU_EFI_USE_MS_ABI \
+	$(REPRO_CFLAGS) $(INCLUDES) $(NEWLIB_INC) -isystem $(EFI_INC) -isystem $(EFI_INC)/x86_64
+
+FLAGS_STAMP := $(BUILD)/.flags
+
+include lib/newlib.mk
+
+.PHONY: all FORCE
+all: $(LOADER) ## build the UEFI application (build/BOOTX64.EFI) and everything in it
+
+# A change of compiler or of flags rebuilds what was built with the old ones.
+FLAGS_TEXT = $(CC) | $(HV_CFLAGS) | $(LOADER_CFLAGS) | $(NEWLIB_CFLAGS)
+$(FLAGS_STAMP): FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' > $@
+
+$(BUILD)/hv/%.o: %.c $(FLAGS_STAMP) $(NEWLIB_OK)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/hv/%.S.o: %.S $(FLAGS_STAMP) $(NEWLIB_OK)
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HV_CFLAGS) -D__ASSEMBLY__ -I$(BUILD) -Wa,--noexecstack -MMD -MP -c $< -o $@
+
+# The guests' AML is embedded by core/dsdt.S (.incbin "dsdt.aml").
+$(BUILD)/dsdt.aml: core/dsdt.asl
+	$(call say,IASL,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(IASL) -ve -p $(@:.aml=) $< > $(@:.aml=.log) 2>&1 || { cat $(@:.aml=.log); exit 1; }
+$(BUILD)/hv/core/dsdt.S.o: $(BUILD)/dsdt.aml
+
+$(HV_ELF): $(HV_OBJS) $(BUILD)/libc.a linker.ld
+	$(call say,LD,$(@F))
+	$(Q)$(LD) -m elf_x86_64 -nostdlib -static --gc-sections --build-id=none -z noexecstack \
+		-z max-page-size=4096 --orphan-handling=error --fatal-warnings -Map=$(@:.elf=.map) \
+		-T linker.ld -o $@ $(HV_OBJS) $(BUILD)/libc.a
+
+# Symbols stay in lamina.elf for gdb and for reading backtraces; the loader carries none.
+$(BUILD)/lamina.stripped.elf: $(HV_ELF)
+	$(call say,STRIP,$(@F))
+	$(Q)$(OBJCOPY) --strip-all $< $@
+
+$(BUILD)/loader/%.o: %.c $(FLAGS_STAMP) $(NEWLIB_OK)
+	$(call say,CC,$< (loader))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LOADER_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/loader/%.S.o: %.S $(FLAGS_STAMP) $(NEWLIB_OK)
+	$(call say,AS,$< (loader))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LOADER_CFLAGS) -D__ASSEMBLY__ -I$(BUILD) -Wa,--noexecstack -MMD -MP -c $< -o $@
+
+$(BUILD)/loader/embed.o: $(BUILD)/lamina.stripped.elf lib/embed.S $(FLAGS_STAMP)
+	$(call say,EMBED,$(<F))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -DHV_IMAGE='"$<"' -Wa,--noexecstack -c -x assembler-with-cpp lib/embed.S -o $@
+
+$(BUILD)/loader.so: $(LOADER_OBJS) $(BUILD)/loader/embed.o $(BUILD)/libc.a boot/efi.ld
+	$(call say,LD,$(@F))
+	$(Q)$(LD) -m elf_x86_64 -nostdlib -shared -Bsymbolic -znocombreloc -z noexecstack \
+		--gc-sections --build-id=none --no-undefined --fatal-warnings -T boot/efi.ld -o $@ \
+		$(EFI_CRT0) $(LOADER_OBJS) $(BUILD)/loader/embed.o $(BUILD)/libc.a $(EFI_LIB)
+
+$(LOADER): $(BUILD)/loader.so
+	$(call say,EFI,$(@F))
+	$(Q)$(OBJCOPY) -j .text -j .rodata -j .data -j .dynamic -j .rela -j .reloc \
+		--target=efi-app-x86_64 --subsystem=10 $< $@
+
+-include $(HV_OBJS:.o=.d) $(LOADER_OBJS:.o=.d)
+
+#
+# Small guests for the target tests: each tests/guests/NAME.c with everything in tests/guests/lib/
+# becomes an image in the Linux boot protocol's format, build/guests/NAME.bin.
+#
+GUEST_NAMES := $(patsubst tests/guests/%.c,%,$(sort $(wildcard tests/guests/*.c)))
+GUEST_LIB   := $(sort $(wildcard tests/guests/lib/*.c))
+GUEST_ASM   := $(sort $(wildcard tests/guests/lib/*.S))
+GUEST_LIB_OBJS := $(GUEST_LIB:%.c=$(BUILD)/guest/%.o) $(GUEST_ASM:%.S=$(BUILD)/guest/%.S.o)
+
+GUEST_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -mno-red-zone -mgeneral-regs-only \
+	-fno-pic -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
+	-fno-strict-aliasing -fno-common $(REPRO_CFLAGS) $(INCLUDES) -Itests/guests/lib \
+	$(NEWLIB_INC)
+
+.PHONY: guests
+guests: $(GUEST_NAMES:%=$(BUILD)/guests/%.bin) ## build the small guests of the target tests
+
+$(BUILD)/guest/%.o: %.c $(FLAGS_STAMP) $(NEWLIB_OK)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/guest/%.S.o: %.S $(FLAGS_STAMP) $(NEWLIB_OK)
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -D__ASSEMBLY__ -Wa,--noexecstack -MMD -MP -c $< -o $@
+
+$(BUILD)/guests/%.elf: $(BUILD)/guest/tests/guests/%.o $(GUEST_LIB_OBJS) $(BUILD)/libc.a \
+		tests/guests/guest.ld
+	$(call say,LD,guests/$(@F))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LD) -m elf_x86_64 -nostdlib -static --gc-sections --build-id=none -z noexecstack \
+		--no-warn-rwx-segments -T tests/guests/guest.ld -o $@ $< $(GUEST_LIB_OBJS) $(BUILD)/libc.a
+
+$(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
+	$(Q)$(OBJCOPY) -O binary $< $@
+
+-include $(wildcard $(BUILD)/guest/tests/guests/*.d $(BUILD)/guest/tests/guests/lib/*.d)
+
+#
+# Host tests: `// sources:` in tests/host/test_X.c names the files under test, `// libs:` what to
+# link besides cmocka. Fuzzers, tests/host/fuzz_X.c, say the same.
+#
+HOST_TESTS := $(patsubst tests/host/%.c,%,$(sort $(wildcard tests/host/test_*.c)))
+HOST_FUZZ  := $(patsubst tests/host/%.c,%,$(sort $(wildcard tests/host/fuzz_*.c)))
+FUZZ_SECONDS ?= 60
+K ?=
+HOST_WARNINGS = $(filter-out -Wmissing-prototypes,$(WARNINGS))
+HOST_CFLAGS = -std=gnu11 -O1 -g $(HOST_WARNINGS) -D_GNU_SOURCE -fno-omit-frame-pointer \
+	-fno-strict-aliasing -fsanitize=address,undefined -fno-sanitize-recover=all $(INCLUDES) \
+	-Itests/host
+FUZZ_CC ?= clang-14
+FUZZ_CFLAGS = $(HOST_CFLAGS) -fsanitize=fuzzer-no-link
+
+$(BUILD)/host/obj/%.o: %.c $(FLAGS_STAMP)
+	$(call say,HOSTCC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/fuzz/obj/%.o: %.c $(FLAGS_STAMP)
+	$(call say,FUZZCC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+
+tagged = $(shell sed -n 's,^// $(1):,,p' tests/host/$(2).c)
+
+define HOST_TEST
+$(BUILD)/host/$(1): $(patsubst %.c,$(BUILD)/host/obj/%.o,tests/host/$(1).c $(call tagged,sources,$(1)))
+	$$(call say,HOSTLD,$(1))
+	$$(Q)$$(CC) $$(HOST_CFLAGS) -o $$@ $$^ -lcmocka $(call tagged,libs,$(1))
+endef
+define FUZZER
+$(BUILD)/fuzz/$(1): $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,tests/host/$(1).c $(call tagged,sources,$(1)))
+	$$(call say,FUZZLD,$(1))
+	$$(Q)$$(FUZZ_CC) $$(FUZZ_CFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(call tagged,libs,$(1))
+endef
+$(foreach t,$(HOST_TESTS),$(eval $(call HOST_TEST,$(t))))
+$(foreach t,$(HOST_FUZZ),$(eval $(call FUZZER,$(t))))
+-include $(shell find $(BUILD)/host/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
+
+.PHONY: host-tests fuzzers test-host fuzz
+host-tests: $(HOST_TESTS:%=$(BUILD)/host/%)
+fuzzers: $(HOST_FUZZ:%=$(BUILD)/fuzz/%)
+
+test-host: host-tests ## run the host's unit tests (K=substring selects)
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --host $(K:%=-k %)
+
+fuzz: fuzzers ## run each fuzzer for FUZZ_SECONDS (60)
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --fuzz --fuzz-seconds $(FUZZ_SECONDS) $(K:%=-k %)
+
+.PHONY: help clean distclean
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+clean: ## remove what was built; keep downloads
+	$(Q)if [ -d $(BUILD) ]; then find $(BUILD) -mindepth 1 -maxdepth 1 ! -name cache \
+		-exec rm -rf {} +; fi
+
+distclean: ## remove the build folder
+	$(Q)rm -rf $(BUILD)
