@@ -125,7 +125,8 @@ struct acpi_spcr {
 	struct acpi_gas base;
 	uint8_t interface; /* subtype: 0 and 0x12 full 16550, 1 16550 subset */
 	bool is_16550;
-	uint32_t baud; /* 0: keep what the firmware has set */
+	uint32_t baud;  /* 0: keep what the firmware has set */
+	uint32_t clock; /* Hz of the UART's input; 0: the usual one */
 	bool has_gsi, has_irq;
 	uint8_t irq;  /* 8259 line */
 	uint32_t gsi; /* IOAPIC line */
