@@ -16,6 +16,7 @@ struct guest;
 struct io_ops {
 	uint64_t (*read)(struct vcpu *v, void *dev, uint32_t offset, uint8_t size);
 	void (*write)(struct vcpu *v, void *dev, uint32_t offset, uint8_t size, uint64_t value);
+	bool unlocked; /* call without the guest's lock: the handler may end the guest's run */
 };
 
 struct io_region {
@@ -41,12 +42,12 @@ struct io_map {
 	struct io_region ports[IO_MAP_REGIONS]; /* sorted by base, disjoint */
 	struct io_region mmio[IO_MAP_REGIONS];
 	struct io_unowned unowned[IO_UNOWNED]; /* the first distinct ones */
-	uint64_t unowned_other;		       /* accesses to further addresses */
+	uint64_t unowned_other;                /* accesses to further addresses */
 };
 
 /* Add a region while the guest is being built. ERR_OVERLAP, ERR_NOMEM. */
-enum status must_check io_add_ports(struct io_map *m, uint16_t base, uint16_t size, const char *name,
-				    const struct io_ops *ops, void *dev);
+enum status must_check io_add_ports(struct io_map *m, uint16_t base, uint16_t size,
+				    const char *name, const struct io_ops *ops, void *dev);
 enum status must_check io_add_mmio(struct io_map *m, gpa_t base, uint32_t size, const char *name,
 				   const struct io_ops *ops, void *dev);
 
