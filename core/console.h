@@ -72,8 +72,10 @@ void console_start(void);
 /* One character of output. Without room it overwrites the oldest output: ask for room first. */
 void console_guest_write(uint32_t guest, uint8_t c);
 
-/* Whether a character can be written without loss. After `false`, guest_console_event() is called
- * when that changes. */
+/*
+ * Whether a character can be written without loss. After `false`, guest_console_event() is called
+ * when that changes.
+ */
 bool console_guest_room(uint32_t guest);
 
 /* The next character of input, or -1. */
@@ -126,9 +128,8 @@ const char *console_key_name(uint8_t key, char buffer[8]);
 /* ---- Implemented elsewhere. ---- */
 
 /*
- * core/guest.c: input has arrived or room is free. Called without the console's lock, on any core,
- * possibly from within console_guest_write() or console_log(): only note it and kick the guest's
- * core; take no lock and do not log.
+ * core/guest.c: input has arrived or room is free. Only called from console_poll(), on any core,
+ * with no lock held; may be called without need.
  */
 void guest_console_event(uint32_t guest);
 

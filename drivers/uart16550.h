@@ -30,10 +30,12 @@ void uart_io_mmio(struct uart_io *io, volatile void *regs, uint8_t shift, uint8_
 
 struct uart16550 {
 	struct uart_io io;
-	bool present;              /* false: all functions are harmless */
-	bool fifo;                 /* 16 bytes per THRE, else 1 */
-	uint8_t ier;               /* shadow of IER */
-	uint8_t mcr;               /* shadow of MCR */
+	bool present;       /* false: all functions are harmless */
+	bool fifo;          /* 16 bytes per THRE, else 1 */
+	uint8_t ier;        /* shadow of IER */
+	uint8_t mcr;        /* shadow of MCR */
+	uint8_t lsr_errors; /* error bits that a look at LSR has taken from the next character */
+	bool stuck;         /* the emergency path has waited in vain */
 	uint64_t overruns, errors; /* characters lost or mangled on the line */
 };
 
@@ -46,7 +48,8 @@ bool uart_probe(const struct uart_io *io);
 /*
  * Probe, then 8N1, FIFOs on and emptied, receive trigger 8, DTR, RTS and OUT2 set (OUT2 gates a
  * PC's interrupt line), all interrupts off. `baud` 0 keeps the divisor that the firmware has set;
- * `clock` in Hz, 0 for a PC's. ERR_NOT_FOUND: no UART there; ERR_RANGE: no such rate.
+ * `clock` in Hz, 0 for a PC's. ERR_NOT_FOUND: no UART there; ERR_RANGE: the clock does not divide
+ * to that rate, the UART works at the rate that it had.
  */
 must_check enum status uart_init(struct uart16550 *u, const struct uart_io *io, uint32_t baud,
 				 uint32_t clock);
@@ -78,6 +81,6 @@ bool uart_irq_pending(struct uart16550 *u);
 void uart_rearm(struct uart16550 *u);
 
 /* Write by polling with a bounded wait, for panics: no lock, works whatever the state. */
-void uart_emergency_putc(const struct uart16550 *u, uint8_t c);
+void uart_emergency_putc(struct uart16550 *u, uint8_t c);
 
 #endif
