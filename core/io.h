@@ -16,7 +16,6 @@ struct guest;
 struct io_ops {
 	uint64_t (*read)(struct vcpu *v, void *dev, uint32_t offset, uint8_t size);
 	void (*write)(struct vcpu *v, void *dev, uint32_t offset, uint8_t size, uint64_t value);
-	bool unlocked; /* call without the guest's lock: the handler may end the guest's run */
 };
 
 struct io_region {

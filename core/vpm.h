@@ -15,6 +15,8 @@
 #define VPM_RESET_PORT    0xcf9
 #define VPM_RESET_VALUE   0x06 /* FADT's RESET_VALUE: hard reset */
 #define VPM_KBC_COMMAND   0x64 /* keyboard controller: pulse of the reset line */
+#define VPM_PORT_61       0x61
+#define VPM_POST          0x80
 
 extern const struct io_ops vpm_sleep_ops; /* 600h-601h */
 extern const struct io_ops vpm_reset_ops; /* CF9h, one byte */
