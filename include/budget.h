@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_BUDGET_H
+#define LAMINA_BUDGET_H
+
+#include "types.h"
+
+/*
+ * How many pages of the pool belong to whom. The loader sizes the pool by it, the hypervisor
+ * reserves by it, so what the loader grants can never be missing later.
+ */
+#define HYPERVISOR_BUDGET_PAGES 768u /* page tables, stacks, rings, framebuffer's text: 3 MiB */
+#define CPU_BUDGET_PAGES	32u  /* stacks, tables, VMXON region or host save area, per core */
+#define GUEST_FIXED_PAGES	192u /* vCPUs, VMCS or VMCB, bitmaps, console, devices */
+
+/*
+ * One guest's budget: the fixed part and second-level tables. In the worst case each 2 MiB are
+ * mapped by a table of their own; some upper tables and slot sets come on top.
+ */
+static inline uint64_t guest_budget_pages(uint64_t memory_bytes)
+{
+	return GUEST_FIXED_PAGES + 32 + memory_bytes / SIZE_2M;
+}
+
+#endif
