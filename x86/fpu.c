@@ -1,51 +1,42 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
-#include "x86/fpu.h"
-
-#include "types.h"
+// SPDX-License-Identifier: BSD-2-Clause
 #include "x86/asm.h"
 #include "x86/cpuid.h"
-#include "x86/msr.h"
+#include "x86/fpu.h"
 #include "x86/regs.h"
-#include "x86/safe.h"
 
-/* The legacy region and the header of an XSAVE area, standard format (SDM vol. 1, 13.4). */
-struct xsave_area {
+#define FXSAVE_SIZE  512
+#define XSAVE_HEADER 64
+#define MXCSR_RESET  0x1f80
+#define FCW_INIT     0x037f
+
+/*
+ * XSTATE_BV in the header is 0, so XRSTOR initializes every component that it is asked for. MXCSR
+ * is the exception: it is loaded from memory whatever XSTATE_BV says (SDM vol. 1, 13.8).
+ */
+static const struct {
 	uint16_t fcw, fsw;
 	uint8_t ftw, reserved0;
 	uint16_t fop;
 	uint64_t fip, fdp;
 	uint32_t mxcsr, mxcsr_mask;
-	uint8_t registers[480];
-	uint64_t xstate_bv, xcomp_bv;
-	uint8_t reserved1[48];
-} aligned(64);
+	uint8_t registers[FXSAVE_SIZE - 32];
+	uint8_t header[XSAVE_HEADER];
+} aligned(64) initial = { .fcw = FCW_INIT, .mxcsr = MXCSR_RESET };
 
-_Static_assert(sizeof(struct xsave_area) == 576, "legacy region and XSAVE header");
-
-/*
- * Power-on differs from FNINIT: FCW is 0040h and all x87 registers are tagged as zero (5555h), not
- * as empty; the abridged tag word has a one for each register that is not empty. Components whose
- * bit in XSTATE_BV is clear go to their initial configuration without being read.
- */
-static const struct xsave_area power_on = {
-	.fcw = 0x0040,
-	.ftw = 0xff,
-	.mxcsr = 0x1f80,
-	.xstate_bv = XCR0_X87,
-};
+_Static_assert(sizeof(initial) == FXSAVE_SIZE + XSAVE_HEADER, "XSAVE area: SDM vol. 1, 13.4");
 
 void fpu_reset(void)
 {
-	struct cpuid_regs d;
+	if (cpu_has(FEAT_XSAVE)) {
+		struct cpuid_regs r = cpuid(0xd, 0);
 
-	if (!cpu_has(FEAT_XSAVE)) {
-		__asm__ volatile("fxrstor64 %0" : : "m"(power_on));
-		return;
+		/* All components that exist together are always a legal combination. */
+		xsetbv(0, ((uint64_t)r.edx << 32) | r.eax);
+		__asm__ volatile("xrstor64 %0" : : "m"(initial), "a"(r.eax), "d"(r.edx));
+		xsetbv(0, XCR0_X87);
+	} else {
+		__asm__ volatile("fxrstor64 %0" : : "m"(initial));
 	}
-	/* Every user component that the CPU has, so that none survives from an earlier guest. */
-	d = cpuid_checked(0xd, 0);
-	if (!xsetbv_safe(0, (uint64_t)d.edx << 32 | d.eax))
-		xsetbv(0, XCR0_X87 | XCR0_SSE);
-	__asm__ volatile("xrstor64 %0" : : "m"(power_on), "a"(~0u), "d"(~0u));
-	xsetbv(0, XCR0_X87);
+	/* AMD's XRSTOR and FXRSTOR leave the last x87 instruction's address alone (APM vol. 2, 11.5). */
+	__asm__ volatile("fninit");
 }

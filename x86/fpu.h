@@ -3,10 +3,10 @@
 #define LAMINA_X86_FPU_H
 
 /*
- * Put the calling core's x87, SSE, AVX, AVX-512, PKRU and AMX state and XCR0 into their power-on
- * values (SDM vol. 3, table 10-1; vol. 1, 13.6). The hypervisor uses none of these registers, so
- * this is the guest's state. CR4.OSFXSR and, where XSAVE exists, CR4.OSXSAVE must be set, CR0.TS
- * and CR0.EM clear.
+ * Put x87, MMX, SSE, AVX and every other state component that XCR0 governs into its initial state
+ * and leave XCR0 at its reset value, 1. The hypervisor uses none of these registers itself, so this
+ * is how a core forgets what a previous guest, the firmware or a former life of the same guest left
+ * in them. CR4.OSXSAVE is set (where XSAVE exists), CR0.TS and CR0.EM are clear.
  */
 void fpu_reset(void);
 
