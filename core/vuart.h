@@ -16,8 +16,8 @@
 #define VUART_FIFO  16
 
 struct vuart_ops {
-	void (*put)(void *ctx, uint8_t c);   /* takes one character; only called if room() > 0 */
-	uint32_t (*room)(void *ctx);         /* characters that put() can take now */
+	void (*put)(void *ctx, uint8_t c);   /* takes one character; only called if room() */
+	bool (*room)(void *ctx);             /* put() can take a character now */
 	int (*get)(void *ctx);               /* next character of input, -1: none */
 	void (*irq)(void *ctx, bool active); /* level of the interrupt output; on changes only */
 };
