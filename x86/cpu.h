@@ -24,6 +24,15 @@ struct cpu {
 	struct vcpu *vcpu;	       /* the vCPU that this core is, or NULL; set before start */
 	void *arch;		       /* x86/: GDT, TSS, stacks */
 	void *vendor;		       /* vmx/ or svm/: VMXON region or host save area, … */
+	volatile uint32_t start_state; /* enum cpu_start_state; atomic */
+};
+
+/* The handshake between the boot core and a core that it starts; whoever swaps first decides. */
+enum cpu_start_state {
+	CPU_START_IDLE,
+	CPU_START_REQUESTED, /* boot core -> this: SIPI sent, the core may claim its structure */
+	CPU_START_CLAIMED,   /* the core runs on its own stack */
+	CPU_START_ABANDONED, /* time-out: if the core comes after all, it halts */
 };
 
 /* All cores; cpus[i] is NULL for i >= cpu_count. Filled once at boot. */
@@ -38,6 +47,19 @@ static inline struct cpu *this_cpu(void)
 
 	__asm__ volatile("mov %%gs:0, %0" : "=r"(c));
 	return c;
+}
+
+/* The core with that physical APIC ID, or NULL. Needs no GS, so that a fault handler can use it. */
+static inline struct cpu *cpu_by_apic_id(uint32_t apic_id)
+{
+	struct cpu *c;
+	uint32_t i;
+
+	for_each_cpu(c, i) {
+		if (c->apic_id == apic_id)
+			return c;
+	}
+	return NULL;
 }
 
 /* True once if an NMI arrived since the last call; on this core. */

@@ -15,6 +15,12 @@
 #define CPU_ARCH             56
 #define CPU_VENDOR           64
 
+#define CPU_START_STATE	     72
+
+/* enum cpu_start_state */
+#define CPU_STATE_REQUESTED 1
+#define CPU_STATE_CLAIMED   2
+
 #ifndef __ASSEMBLER__
 
 #include "x86/cpu.h"
@@ -30,6 +36,9 @@ _Static_assert(offsetof(struct cpu, in_guest) == CPU_IN_GUEST, "cpu_offsets.h");
 _Static_assert(offsetof(struct cpu, vcpu) == CPU_VCPU, "cpu_offsets.h");
 _Static_assert(offsetof(struct cpu, arch) == CPU_ARCH, "cpu_offsets.h");
 _Static_assert(offsetof(struct cpu, vendor) == CPU_VENDOR, "cpu_offsets.h");
+_Static_assert(offsetof(struct cpu, start_state) == CPU_START_STATE, "cpu_offsets.h");
+_Static_assert(CPU_START_REQUESTED == CPU_STATE_REQUESTED, "cpu_offsets.h");
+_Static_assert(CPU_START_CLAIMED == CPU_STATE_CLAIMED, "cpu_offsets.h");
 
 #endif
 #endif

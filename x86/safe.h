@@ -23,7 +23,7 @@ static inline must_check bool rdmsr_safe(uint32_t index, uint64_t *v)
 	__asm__ volatile("1: rdmsr\n\t"
 			 "xorl %[fault], %[fault]\n\t"
 			 "2:\n\t" EXTABLE("1b", "2b")
-			 : "+a"(lo), "+d"(hi), [fault] "+r"(fault)
+			 : "+a"(lo), "+d"(hi), [fault] "+&r"(fault)
 			 : "c"(index)
 			 : "cc");
 	*v = fault ? 0 : ((uint64_t)hi << 32) | lo;
@@ -38,7 +38,7 @@ static inline must_check bool wrmsr_safe(uint32_t index, uint64_t v)
 	__asm__ volatile("1: wrmsr\n\t"
 			 "xorl %[fault], %[fault]\n\t"
 			 "2:\n\t" EXTABLE("1b", "2b")
-			 : [fault] "+r"(fault)
+			 : [fault] "+&r"(fault)
 			 : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
 			 : "cc", "memory");
 	return !fault;
@@ -52,9 +52,25 @@ static inline must_check bool xsetbv_safe(uint32_t index, uint64_t v)
 	__asm__ volatile("1: xsetbv\n\t"
 			 "xorl %[fault], %[fault]\n\t"
 			 "2:\n\t" EXTABLE("1b", "2b")
-			 : [fault] "+r"(fault)
+			 : [fault] "+&r"(fault)
 			 : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
 			 : "cc", "memory");
+	return !fault;
+}
+
+/* False: nothing is mapped there; *v is 0 then. For dumps that follow pointers of unknown worth. */
+static inline must_check bool load_safe(const uint64_t *p, uint64_t *v)
+{
+	uint64_t value = 0;
+	uint32_t fault = 1;
+
+	__asm__ volatile("1: movq (%[p]), %[value]\n\t"
+			 "xorl %[fault], %[fault]\n\t"
+			 "2:\n\t" EXTABLE("1b", "2b")
+			 : [value] "+&r"(value), [fault] "+&r"(fault)
+			 : [p] "r"(p)
+			 : "cc", "memory");
+	*v = value;
 	return !fault;
 }
 
