@@ -145,6 +145,65 @@ $(LOADER): $(BUILD)/loader.so
 -include $(HV_OBJS:.o=.d) $(LOADER_OBJS:.o=.d)
 
 #
+# Booting: Debian's cloud kernel and a busybox shell on each core, unless told otherwise
+#
+HOST    ?= qemu
+ACCEL   ?= tcg
+CORES   ?= 2
+KERNEL  ?=
+INITRD  ?=
+CMDLINE ?=
+MEMORY  ?=
+CPU     ?=
+CONF    ?=
+CACHE   ?= build/cache
+DEMO    := $(BUILD)/demo
+DEPS     = CACHE=$(CACHE) tools/deps.sh
+MAKE_IMAGE = $(PYTHON) tools/run.py --build $(BUILD) --cores $(CORES) $(KERNEL:%=--kernel '%') \
+	$(INITRD:%=--initrd '%') $(MEMORY:%=--memory %) $(CONF:%=--conf '%') \
+	$(if $(CMDLINE),--cmdline '$(CMDLINE)')
+RUN      = $(MAKE_IMAGE) --host $(HOST) --accel $(ACCEL) $(CPU:%=--cpu '%')
+RUN_DEPS = build run $(filter bochs,$(HOST)) $(if $(KERNEL),,kernel)
+
+$(DEMO)/vmlinuz:
+	$(Q)$(DEPS) kernel
+	$(call say,UNPACK,$(@F))
+	$(Q)mkdir -p $(@D)
+	$(Q)dpkg-deb --fsys-tarfile $$(ls $(CACHE)/linux-image-*.deb | tail -n 1) | \
+		tar -xO --wildcards './boot/vmlinuz-*' > $@
+
+$(DEMO)/initrd.img: tools/mkinitramfs $(shell find tools/initramfs -type f 2>/dev/null)
+	$(call say,CPIO,$(@F))
+	$(Q)mkdir -p $(@D)
+	$(Q)tools/mkinitramfs $@ /bin/busybox tools/initramfs
+
+.PHONY: deps demo run debug image run-now debug-now image-now
+deps: ## install every Debian package that building, running and testing needs
+	$(Q)$(DEPS) build run bochs test lint kernel
+
+demo: $(if $(KERNEL),,$(DEMO)/vmlinuz) $(if $(INITRD),,$(DEMO)/initrd.img)
+
+# In two steps, because the first may install the compiler that the second asks for its paths.
+run: ## boot in an emulator: HOST=qemu|bochs ACCEL=tcg|kvm CORES= MEMORY= KERNEL= INITRD= CMDLINE=
+	$(Q)$(DEPS) $(RUN_DEPS)
+	$(Q)$(MAKE) run-now
+run-now: $(LOADER) demo
+	$(Q)$(RUN)
+
+debug: ## the same under QEMU, stopped for gdb
+	$(Q)$(DEPS) $(RUN_DEPS) && $(DEPS) debug
+	$(Q)$(MAKE) debug-now
+debug-now: $(LOADER) demo
+	$(Q)$(RUN) --gdb
+
+image: ## build/lamina.img, a disk image for a USB stick (CONF= KERNEL= INITRD= for your own guests)
+	$(Q)$(DEPS) $(RUN_DEPS)
+	$(Q)$(MAKE) image-now
+image-now: $(LOADER) demo
+	$(Q)$(MAKE_IMAGE) --image-only $(BUILD)/lamina.img
+	$(call say,IMAGE,$(BUILD)/lamina.img)
+
+#
 # Small guests for the target tests: each tests/guests/NAME.c with everything in tests/guests/lib/
 # becomes an image in the Linux boot protocol's format, build/guests/NAME.bin.
 #

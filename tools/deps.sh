@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Install what is missing of the Debian packages that Lamina's build and tests need.
 #
-# usage: tools/deps.sh GROUP...     groups: build run bochs test lint kernel
+# usage: tools/deps.sh GROUP...     groups: build run bochs debug test lint kernel
 #
 # `kernel` is no package to install: it downloads Debian's current cloud kernel (apt checks its
 # signature) to $CACHE (build/cache) without installing it. Quick and silent if nothing is missing.
@@ -12,6 +12,7 @@ CACHE=${CACHE:-build/cache}
 build="gcc binutils libc6-dev gnu-efi newlib-source xz-utils acpica-tools mtools gdisk python3"
 run="qemu-system-x86 ovmf busybox-static"
 bochs="bochs bochs-term bochsbios vgabios ovmf busybox-static"
+debug="gdb"
 test="clang-14 llvm-14 libclang-rt-14-dev libcmocka-dev libzydis-dev"
 lint="clang-format-14 clang-tidy-14 cppcheck"
 
@@ -88,7 +89,7 @@ packages=()
 kernel=no
 for group in "$@"; do
 	case $group in
-	build | run | bochs | test | lint) packages+=(${!group}) ;;
+	build | run | bochs | debug | test | lint) packages+=(${!group}) ;;
 	kernel) kernel=yes ;;
 	*)
 		echo "deps.sh: unknown group '$group'" >&2

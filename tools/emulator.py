@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Starting and stopping the emulated machines that Lamina boots on: QEMU (SVM) and Bochs (VMX).
+
+One class, Emulator. The machine's first serial line is a stream socket, `sock`. Everything that a
+run writes is in its own folder; stop() leaves no process behind, however the run ended.
+"""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+OVMF_BOCHS = "/usr/share/ovmf/OVMF.fd"
+VGABIOS = ("/usr/share/vgabios/vgabios.bin", "/usr/share/seabios/vgabios-stdvga.bin")
+
+# EPYC rather than max, which adds 5-level paging. TCG has no SVM features but nested paging; what
+# it lacks of the model it leaves out with a warning in qemu.log.
+QEMU_CPU = "EPYC,+svm,+npt"
+BOCHS_CPU = "corei7_skylake_x"
+BOCHS_SVM_CPUS = ("trinity_apu", "ryzen")
+
+BOCHSRC = """\
+display_library: term
+plugin_ctrl: unmapped=true, biosdev=true, speaker=false, extfpuirq=true, parallel=false, \
+serial=true, gameport=false
+memory: guest={memory}, host={host_memory}
+romimage: file={ovmf}
+vgaromimage: file={vgabios}
+cpu: model={cpu}, count={cores}, ips={ips}, reset_on_triple_fault=0, msrs=msrs.def, ignore_bad_msrs=0
+pci: enabled=1, chipset=i440fx
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=disk, path=disk.img, mode=flat
+boot: disk
+com1: enabled=1, mode=socket-client, dev=localhost:{port}
+port_e9_hack: enabled=0
+magic_break: enabled=1
+log: bochs.log
+panic: action=fatal
+error: action=report
+info: action=ignore
+debug: action=ignore
+clock: {clock}
+{extra}
+"""
+MSR_LINE = "0x{:03x} 0 {:08x} {:08x} 00000000 00000000 00000000 00000000\n"
+# Microcode and platform MSRs that OVMF and Linux read and that Bochs does not have.
+BOCHS_MSRS = {0x017: 0, 0x08B: 0}
+
+
+class EmulatorError(Exception):
+    pass
+
+
+class Emulator:
+    """One emulated machine.
+
+    host: "qemu" or "bochs"; image: the disk; workdir: an existing folder for this run only.
+    cores, memory (MiB), cpu (the emulator's name of a model, default see above).
+    accel: QEMU's accelerator, "tcg" or "kvm". limit: seconds after which the machine is killed.
+    icount: QEMU executes deterministically, one instruction a tick of 2^icount ns.
+    gdb: QEMU waits for gdb on port 1234. vga: with a display adapter (QEMU; Bochs always has one).
+    realtime: Bochs keeps to the wall clock instead of a fixed, repeatable one.
+    msrs: Bochs: {index: value} of additional MSRs. extra: more arguments, or lines of bochsrc.
+    """
+
+    def __init__(self, host, image, workdir, *, cores=2, memory=2048, cpu=None, accel="tcg",
+                 limit=600, icount=None, gdb=False, vga=False, realtime=False, msrs=None, extra=()):
+        self.host, self.image, self.workdir = host, image, workdir
+        self.cores, self.memory, self.cpu, self.accel = cores, memory, cpu, accel
+        self.limit, self.icount, self.gdb, self.vga = limit, icount, gdb, vga
+        self.realtime, self.msrs, self.extra = realtime, dict(msrs or {}), list(extra)
+        self.process = None
+        self.sock = None
+
+    def path(self, name):
+        return os.path.join(self.workdir, name)
+
+    @property
+    def vendor(self):
+        """Which of Lamina's back ends the machine will use, "svm" or "vmx"."""
+        if self.host == "qemu":
+            return "svm"
+        return "svm" if self.cpu in BOCHS_SVM_CPUS else "vmx"
+
+    def start(self):
+        if self.host == "qemu":
+            listener, argv = self.prepare_qemu()
+        elif self.host == "bochs":
+            listener, argv = self.prepare_bochs()
+        else:
+            raise EmulatorError(f"unknown host '{self.host}': expected qemu or bochs")
+        with listener, open(self.path(f"{self.host}.out"), "wb") as out:
+            # A session of its own: neither the terminal's signals nor its job control reach it.
+            self.process = subprocess.Popen(
+                ["timeout", "-s", "KILL", str(self.limit), *argv], cwd=self.workdir,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                env=dict(os.environ, TERM="xterm"))
+            self.sock = self.accept(listener)
+        return self.sock
+
+    def accept(self, listener):
+        listener.settimeout(0.2)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                sock, _ = listener.accept()
+                sock.setblocking(True)
+                return sock
+            except TimeoutError:
+                if self.process.poll() is not None:
+                    break
+        self.stop()
+        raise EmulatorError(f"{self.host} did not start:\n{self.emulator_log()}")
+
+    def prepare_qemu(self):
+        shutil.copyfile(OVMF_VARS, self.path("vars.fd"))
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.path("serial.sock"))
+        listener.listen(1)
+        kvm = self.accel == "kvm"
+        argv = ["qemu-system-x86_64", "-accel", "kvm" if kvm else "tcg,thread=multi", "-M", "q35",
+                "-cpu", self.cpu or ("host" if kvm else QEMU_CPU), "-smp", str(self.cores),
+                "-m", f"{self.memory}M", "-nodefaults", "-display", "none", "-no-reboot",
+                "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}",
+                "-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
+                "-drive", f"id=disk,if=none,format=raw,snapshot=on,file={os.path.abspath(self.image)}",
+                "-device", "ide-hd,drive=disk",
+                "-chardev", "socket,id=serial,path=serial.sock", "-serial", "chardev:serial",
+                "-qmp", "unix:qmp.sock,server=on,wait=off"]
+        if self.icount is not None:
+            argv[2] = "tcg,thread=single"
+            argv += ["-icount", f"shift={self.icount},sleep=off", "-seed", "1",
+                     "-rtc", "base=2025-01-01,clock=vm"]
+        if self.vga:
+            argv += ["-vga", "std"]
+        if self.gdb:
+            argv += ["-s", "-S"]
+        return listener, argv + self.extra
+
+    def prepare_bochs(self):
+        if self.cores > 1 and self.icount is not None:
+            raise EmulatorError("bochs is deterministic as it is: icount is QEMU's")
+        # Its OVMF keeps its variables in a file on the disk, hence a copy.
+        subprocess.run(["cp", "--sparse=always", self.image, self.path("disk.img")], check=True)
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1)
+        vgabios = next((f for f in VGABIOS if os.path.exists(f)), VGABIOS[0])
+        clock = "sync=slowdown, time0=utc" if self.realtime else "sync=none, time0=1700000000"
+        with open(self.path("bochsrc"), "w") as f:
+            f.write(BOCHSRC.format(
+                memory=self.memory, host_memory=min(max(self.memory, 256), 1024), ovmf=OVMF_BOCHS,
+                vgabios=vgabios, cpu=self.cpu or BOCHS_CPU, cores=self.cores, ips=50000000,
+                port=listener.getsockname()[1], clock=clock, extra="\n".join(self.extra)))
+        with open(self.path("msrs.def"), "w") as f:
+            for index, value in sorted((BOCHS_MSRS | self.msrs).items()):
+                f.write(MSR_LINE.format(index, value >> 32, value & 0xFFFFFFFF))
+        with open(self.path("bochs.rc"), "w") as f:
+            f.write("c\nq\n")
+        return listener, ["bochs-bin", "-q", "-f", "bochsrc", "-rc", "bochs.rc"]
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def emulator_log(self):
+        text = ""
+        for name in (f"{self.host}.out", "bochs.log"):
+            try:
+                with open(self.path(name), errors="replace") as f:
+                    text += f.read()[-2000:]
+            except FileNotFoundError:
+                pass
+        return text
+
+    def stop(self):
+        """End the machine; harmless if it has ended."""
+        if self.process is not None and self.process.poll() is None:
+            # Its own session, so this is the timeout command and the emulator, nobody else.
+            os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+        for name in ("serial.sock", "qmp.sock", "disk.img.lock"):
+            try:
+                os.unlink(self.path(name))
+            except FileNotFoundError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
