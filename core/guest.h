@@ -21,7 +21,13 @@ enum guest_state {
 };
 
 /* How a run ended; decides with config.restart whether the guest starts again. */
-enum guest_end { END_NONE, END_POWER_OFF, END_REBOOT, END_CRASH, END_MONITOR };
+enum guest_end {
+	END_NONE,
+	END_POWER_OFF,
+	END_REBOOT,
+	END_CRASH,
+	END_MONITOR
+};
 
 struct guest {
 	uint32_t index; /* into config.guests; the monitor counts from 1 */
@@ -33,24 +39,52 @@ struct guest {
 	struct vcpu *vcpus[CONFIG_MAX_CPUS];
 	struct io_map io; /* ports and device pages; fixed once the guest exists */
 
-	struct spinlock lock; /* protects what follows, and the devices */
-	enum guest_state state;
-	enum guest_end end;
-	char end_text[160]; /* why it ended, for `guests` and `regs` */
-	uint32_t running_vcpus; /* not yet out of the guest; the last one out finishes stop or reset */
-	uint64_t start_tsc;
-	uint32_t starts;
+	struct spinlock lock; /* protects the devices: everything in the next group */
 	struct vuart uart;
 	struct vioapic ioapic;
 	struct vrtc rtc;
-	uint64_t denied_msr, denied_ipi, unowned_io;
+
+	uint32_t hold; /* atomic; above 0 the cores stay out of the guest (core/mm_host.c) */
+
+	struct spinlock run_lock; /* taken inside `lock`; protects the life cycle */
+	enum guest_state state;
+	enum guest_end end;
+	char end_text[160]; /* why the last run ended, for `guests` and `regs` */
+	uint32_t
+		running_vcpus; /* not yet out of the guest; the last one out finishes stop or reset */
+	uint32_t starts;
+	uint32_t quick_ends; /* runs in a row that ended within GUEST_QUICK_END_MS */
+	uint64_t start_tsc;
+
+	uint64_t denied_msr, denied_ipi; /* relaxed counters */
 };
+
+/*
+ * A guest that its restart policy keeps restarting, but that ends at once each time, is stopped
+ * after this many runs, so that its messages do not drown the console.
+ */
+#define GUEST_QUICK_END_MS 2000
+#define GUEST_QUICK_ENDS   5
 
 extern struct guest *guests[CONFIG_MAX_GUESTS];
 extern uint32_t guest_count; /* as in config.guests; guests[i] is NULL for one left out */
 
+/*
+ * Build guest `index` of the configuration: its budget, second-level tables, vCPUs and devices.
+ * Boot core, once. Errors are logged; the guest is then left out.
+ */
+struct vrtc_clock;
+enum status must_check guest_create(const struct boot_info *bi, uint32_t index,
+				    const struct spte_format *format,
+				    const struct vrtc_clock *clock);
+
 /* The guest ends a run by itself (power-off, reboot, crash). From one of its own vCPUs. */
 void guest_end_run(struct guest *g, enum guest_end how, const char *why);
+
+/* For vcpu.c: a vCPU is out of the guest; the first core is about to start; poll the UART. */
+void guest_vcpu_left(struct guest *g);
+void guest_note_start(struct guest *g);
+void guest_poll_console(struct guest *g);
 
 /* The monitor's commands; from any core. Errors: ERR_BUSY, ERR_INVALID for a wrong state. */
 enum status must_check guest_start(struct guest *g);
@@ -59,6 +93,10 @@ enum status must_check guest_reset(struct guest *g);
 enum status must_check guest_pause(struct guest *g);
 enum status must_check guest_resume(struct guest *g);
 struct guest *guest_find(const char *name_or_number);
+#define for_each_guest(g, i)                    \
+	for ((i) = 0; (i) < guest_count; (i)++) \
+		if (((g) = guests[i]) != NULL)
+
 const char *guest_state_name(enum guest_state s);
 
 /*
@@ -67,8 +105,5 @@ const char *guest_state_name(enum guest_state s);
  */
 enum status must_check guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len);
 enum status must_check guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len);
-
-/* Input has come, or room has become free, on the guest's console. Any core; no lock held. */
-void guest_console_event(unsigned index);
 
 #endif

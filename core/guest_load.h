@@ -10,22 +10,22 @@
  * GUEST_LOW_TOP: the kernel copies what it needs before it allocates there.
  */
 #define GUEST_BOOT_PARAMS 0x7000ull
-#define GUEST_GDT	  0x8000ull
+#define GUEST_GDT         0x8000ull
 #define GUEST_PAGE_TABLES 0x9000ull /* PML4, PDPT, four page directories: 4 GiB identity */
-#define GUEST_CMDLINE	  0x10000ull
-#define GUEST_LOW_TOP	  0x9fc00ull
+#define GUEST_CMDLINE     0x10000ull
+#define GUEST_LOW_TOP     0x9fc00ull
 
 /* RAM beyond this many bytes continues at 4 GiB: the hole holds the APICs (and PCI later). */
 #define GUEST_LOW_RAM 0xc0000000ull
 
 /* What the pure part needs to know, and what it decides. */
 struct linux_plan {
-	uint64_t kernel_size;	 /* bytes of the file */
-	uint64_t initrd_size;	 /* bytes; 0: none */
-	uint64_t memory;	 /* bytes of the guest */
-	uint64_t load;		 /* out: gpa of the protected-mode code */
-	uint64_t setup_size;	 /* out: bytes of the file before that code */
-	uint64_t initrd;	 /* out: gpa */
+	uint64_t kernel_size; /* bytes of the file */
+	uint64_t initrd_size; /* bytes; 0: none */
+	uint64_t memory;      /* bytes of the guest */
+	uint64_t load;        /* out: gpa of the protected-mode code */
+	uint64_t setup_size;  /* out: bytes of the file before that code */
+	uint64_t initrd;      /* out: gpa */
 };
 
 struct linux_setup_header;

@@ -53,7 +53,8 @@ struct hvm_ops {
 	enum status (*read_msr)(struct vcpu *v, uint32_t msr, uint64_t *value);
 	enum status (*write_msr)(struct vcpu *v, uint32_t msr, uint64_t value);
 	void (*set_x2apic)(struct vcpu *v, bool on); /* open or close MSRs 800h-8FFh by the table */
-	void (*flush_guest_tlb)(struct vcpu *v); /* this core's second-level translations of the guest */
+	void (*flush_guest_tlb)(
+		struct vcpu *v); /* this core's second-level translations of the guest */
 	const char *(*exit_name)(uint32_t raw);
 };
 

@@ -30,39 +30,42 @@ enum gpr {
 
 /* Why a guest left its core, in words that hold for both vendors. The order is that of `stat`. */
 enum exit_class {
-	EXIT_NMI,	/* a kick or the console: the hypervisor's own doing */
+	EXIT_NMI, /* a kick or the console: the hypervisor's own doing */
 	EXIT_CPUID,
 	EXIT_RDMSR,
 	EXIT_WRMSR,
 	EXIT_PIO,
-	EXIT_MMIO,	/* emulated device or unowned address */
-	EXIT_APIC,	/* trapped local APIC write (xAPIC page or x2APIC ICR) */
-	EXIT_TDP,	/* second-level fault that mm/ fixed */
+	EXIT_MMIO, /* emulated device or unowned address */
+	EXIT_APIC, /* trapped local APIC write (xAPIC page or x2APIC ICR) */
+	EXIT_TDP,  /* second-level fault that mm/ fixed */
 	EXIT_HYPERCALL,
 	EXIT_XSETBV,
 	EXIT_CR,
 	EXIT_INIT_SIGNAL,
 	EXIT_EXCEPTION,
 	EXIT_NMI_WINDOW, /* IRET or NMI window, while a virtual NMI is pending */
-	EXIT_DENIED,	/* an instruction the guest may not use: VMX, SVM, … -> #UD */
-	EXIT_CACHE,	/* WBINVD, INVD, MONITOR-like instructions that must exit */
+	EXIT_DENIED,     /* an instruction the guest may not use: VMX, SVM, … -> #UD */
+	EXIT_CACHE,      /* WBINVD, INVD, MONITOR-like instructions that must exit */
 	EXIT_SHUTDOWN,
-	EXIT_INVALID,	/* the hardware refused the guest's state */
+	EXIT_INVALID, /* the hardware refused the guest's state */
 	EXIT_OTHER,
 	EXIT_CLASS_COUNT,
 };
 
 /* What other cores, the monitor or a device want of this vCPU; set atomically, then kick. */
-#define VCPU_REQ_PAUSE	 BIT(0) /* park until VCPU_REQ_PAUSE is cleared */
-#define VCPU_REQ_STOP	 BIT(1) /* leave the guest for good (guest_stop, guest_reset) */
-#define VCPU_REQ_FLUSH	 BIT(2) /* drop this core's second-level TLB entries of the guest */
-#define VCPU_REQ_VECTORS BIT(3) /* `vectors` holds interrupts for this core's local APIC */
-#define VCPU_REQ_NMI	 BIT(4) /* inject a virtual NMI */
-#define VCPU_REQ_INIT	 BIT(5) /* INIT from another core of the same guest */
-#define VCPU_REQ_SIPI	 BIT(6) /* start-up IPI; `sipi_vector` */
+#define VCPU_REQ_PAUSE    BIT(0) /* park until VCPU_REQ_PAUSE is cleared */
+#define VCPU_REQ_STOP     BIT(1) /* leave the guest for good (guest_stop, guest_reset) */
+#define VCPU_REQ_FLUSH    BIT(2) /* drop this core's second-level TLB entries of the guest */
+#define VCPU_REQ_VECTORS  BIT(3) /* `vectors` holds interrupts for this core's local APIC */
+#define VCPU_REQ_NMI      BIT(4) /* inject a virtual NMI */
+#define VCPU_REQ_INIT     BIT(5) /* INIT from another core of the same guest */
+#define VCPU_REQ_SIPI     BIT(6) /* start-up IPI; `sipi_vector` */
+#define VCPU_REQ_START    BIT(7) /* begin a run of the guest; only while VCPU_OFF */
+#define VCPU_REQ_SNAPSHOT BIT(8) /* copy the registers into `last` */
+#define VCPU_REQ_CONSOLE  BIT(9) /* the console has input or room for the guest's UART */
 
 enum vcpu_state {
-	VCPU_OFF,	/* guest not started or stopped */
+	VCPU_OFF,       /* guest not started or stopped */
 	VCPU_WAIT_SIPI, /* an application processor before its SIPI */
 	VCPU_RUNNING,
 	VCPU_PARKED, /* paused at an instruction boundary */
@@ -78,6 +81,46 @@ struct exit_record {
 };
 
 #define VCPU_EXIT_RECORDS 16
+
+enum segment_index {
+	SEG_ES,
+	SEG_CS,
+	SEG_SS,
+	SEG_DS,
+	SEG_FS,
+	SEG_GS,
+	SEG_LDTR,
+	SEG_TR,
+	SEG_COUNT
+};
+
+struct segment {
+	uint16_t selector;
+	uint16_t
+		access; /* bits 0-7 type, S, DPL, P; 12-15 AVL, L, D/B, G (descriptor bits 40-47, 52-55) */
+	uint32_t limit; /* bytes, expanded by granularity */
+	uint64_t base;
+};
+
+/* The architectural state beyond the general registers, as hardware holds it. */
+struct vcpu_sregs {
+	uint64_t cr0, cr2, cr3, cr4, efer, dr7;
+	struct segment seg[SEG_COUNT];
+	uint64_t gdtr_base, idtr_base;
+	uint32_t gdtr_limit, idtr_limit;
+	uint8_t cpl;
+	bool interrupt_shadow;
+	bool nmi_blocked;
+	bool halted; /* activity state HLT, where hardware tells */
+};
+
+/* All registers at one moment: for the monitor and for the post-mortem view of a stopped guest. */
+struct vcpu_snapshot {
+	bool valid;
+	uint64_t gpr[GPR_COUNT];
+	uint64_t rip, rflags;
+	struct vcpu_sregs sregs;
+};
 
 struct vcpu_stats {
 	uint64_t exits[EXIT_CLASS_COUNT];
@@ -96,41 +139,21 @@ struct vcpu {
 	uint64_t rflags;
 	struct guest *guest;
 	struct cpu *cpu;
-	uint32_t index;	  /* within the guest; 0 is the boot processor */
+	uint32_t index;   /* within the guest; 0 is the boot processor */
 	uint32_t apic_id; /* the physical one, which the guest sees */
-	void *hw;	  /* VMCS or VMCB and their bitmaps; vendor's type */
+	void *hw;         /* VMCS or VMCB and their bitmaps; vendor's type */
 	uint64_t requests;
-	uint64_t vectors[4]; /* bit per vector; for VCPU_REQ_VECTORS */
+	uint64_t vectors[4];     /* bit per vector; for VCPU_REQ_VECTORS */
 	volatile uint32_t state; /* enum vcpu_state */
 	uint8_t sipi_vector;
-	bool x2apic;	     /* the mode the guest has put its local APIC in */
-	bool in_exit;	     /* an exit is being handled: registers are valid */
-	uint64_t apic_base;  /* what the guest reads in IA32_APIC_BASE */
+	bool x2apic;        /* the mode the guest has put its local APIC in */
+	bool in_exit;       /* an exit is being handled: registers are valid */
+	uint64_t apic_base; /* what the guest reads in IA32_APIC_BASE */
 	uint64_t exit_tsc;
 	struct vcpu_stats stats;
 	struct exit_record records[VCPU_EXIT_RECORDS];
 	uint32_t record_next;
-};
-
-struct segment {
-	uint16_t selector;
-	uint16_t access; /* bits 0-7 type, S, DPL, P; 12-15 AVL, L, D/B, G (descriptor bits 40-47, 52-55) */
-	uint32_t limit;	 /* bytes, expanded by granularity */
-	uint64_t base;
-};
-
-enum segment_index { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
-
-/* The architectural state beyond the general registers, as hardware holds it. */
-struct vcpu_sregs {
-	uint64_t cr0, cr2, cr3, cr4, efer, dr7;
-	struct segment seg[SEG_COUNT];
-	uint64_t gdtr_base, idtr_base;
-	uint32_t gdtr_limit, idtr_limit;
-	uint8_t cpl;
-	bool interrupt_shadow;
-	bool nmi_blocked;
-	bool halted; /* activity state HLT, where hardware tells */
+	struct vcpu_snapshot last;
 };
 
 /* Where a vCPU starts: everything else has its power-on value (Intel SDM vol. 3, table 10-1). */
@@ -138,8 +161,8 @@ struct vcpu_start {
 	bool long_mode; /* 64-bit entry with paging on; otherwise real mode at cs_base:0 (SIPI) */
 	uint64_t rip;
 	uint64_t rsp;
-	uint64_t rsi; /* Linux: gpa of boot_params */
-	uint64_t cr3; /* gpa of the initial page tables, for long_mode */
+	uint64_t rsi;      /* Linux: gpa of boot_params */
+	uint64_t cr3;      /* gpa of the initial page tables, for long_mode */
 	uint64_t gdt_base; /* gpa of a GDT with 0x10 = 64-bit code, 0x18 = data, for long_mode */
 	uint16_t gdt_limit;
 	uint8_t sipi_vector; /* CS:IP = vector << 8 : 0 */
@@ -191,9 +214,9 @@ void vcpu_pio(struct vcpu *v, const struct pio_exit *e);
 struct tdp_exit {
 	gpa_t gpa;
 	bool read, write, fetch; /* the access that faulted; a read-modify-write sets write */
-	bool in_page_walk;	 /* while walking the guest's own page tables */
-	bool misconfig;		 /* EPT misconfiguration or NPT reserved bit */
-	uint8_t insn_len;	 /* bytes of `insn` that hardware supplied; 0: fetch them */
+	bool in_page_walk;       /* while walking the guest's own page tables */
+	bool misconfig;          /* EPT misconfiguration or NPT reserved bit */
+	uint8_t insn_len;        /* bytes of `insn` that hardware supplied; 0: fetch them */
 	uint8_t insn[15];
 };
 void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e);
@@ -220,6 +243,19 @@ enum status must_check vcpu_read_linear(struct vcpu *v, uint64_t gla, void *buf,
 					bool fetch);
 enum status must_check vcpu_write_linear(struct vcpu *v, uint64_t gla, const void *buf, size_t len);
 
+/*
+ * Registers as they are now, from any core: a running vCPU is interrupted for them. ERR_TIMEOUT if
+ * its core does not answer within 100 ms, ERR_NOT_FOUND if it never ran.
+ */
+enum status must_check vcpu_get_snapshot(struct vcpu *v, struct vcpu_snapshot *out);
+
+/*
+ * One step of the core's main loop: run the vCPU or change its state. False: there is nothing to
+ * do until a request arrives.
+ */
+bool vcpu_step(struct vcpu *v);
+
 const char *exit_class_name(enum exit_class c);
+const char *vcpu_state_name(enum vcpu_state s);
 
 #endif

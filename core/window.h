@@ -8,7 +8,11 @@
  * The hypervisor maps no guest memory but the page it is about to touch: each core has a few
  * 4 KiB windows that it points at a page and that stay valid until it points them elsewhere.
  */
-enum window_slot { WINDOW_GUEST, WINDOW_SOURCE, WINDOW_COUNT };
+enum window_slot {
+	WINDOW_GUEST,
+	WINDOW_SOURCE,
+	WINDOW_COUNT
+};
 
 /* Reserve every core's windows. Boot core, after the cores are allocated. ERR_NOMEM. */
 enum status must_check window_init(void);

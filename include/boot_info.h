@@ -10,20 +10,20 @@
  * are host physical, in bytes. The loader has left boot services; every range below that belongs
  * to Lamina was allocated from the firmware, so nothing of the firmware overlaps it.
  */
-#define BOOT_INFO_MAGIC	  0x3130414e494d414cull /* "LAMINA01" */
+#define BOOT_INFO_MAGIC   0x3130414e494d414cull /* "LAMINA01" */
 #define BOOT_INFO_REGIONS 512
-#define BOOT_LOG_SIZE	  16384
+#define BOOT_LOG_SIZE     16384
 
 enum region_type {
-	REGION_USABLE,	 /* conventional memory that nobody was given */
+	REGION_USABLE,   /* conventional memory that nobody was given */
 	REGION_RESERVED, /* everything the firmware does not declare usable */
-	REGION_RUNTIME,	 /* UEFI runtime code, data and MMIO */
-	REGION_ACPI,	 /* ACPI tables (reclaimable; never given away) or NVS */
+	REGION_RUNTIME,  /* UEFI runtime code, data and MMIO */
+	REGION_ACPI,     /* ACPI tables (reclaimable; never given away) or NVS */
 	REGION_MMIO,
-	REGION_HV,	/* image, pool, boot structures */
-	REGION_IMAGE,	/* a guest's kernel or initrd file, kept for restarts */
-	REGION_GUEST,	/* a guest's memory; `guest` says whose */
-	REGION_BAD,	/* persistent or unusable memory */
+	REGION_HV,    /* image, pool, boot structures */
+	REGION_IMAGE, /* a guest's kernel or initrd file, kept for restarts */
+	REGION_GUEST, /* a guest's memory; `guest` says whose */
+	REGION_BAD,   /* persistent or unusable memory */
 };
 
 struct boot_region {
@@ -39,7 +39,7 @@ struct boot_cpu {
 };
 
 struct boot_image {
-	hpa_t base; /* page aligned */
+	hpa_t base;    /* page aligned */
 	uint64_t size; /* bytes; 0: absent */
 };
 
@@ -53,24 +53,25 @@ struct boot_guest {
 
 struct boot_framebuffer {
 	hpa_t base;
-	uint64_t size; /* bytes; 0: none */
-	uint32_t width, height, pitch; /* pixels, pixels, bytes per line */
+	uint64_t size;                              /* bytes; 0: none */
+	uint32_t width, height, pitch;              /* pixels, pixels, bytes per line */
 	uint8_t red_shift, green_shift, blue_shift; /* 8-bit channels in a 32-bit pixel */
 };
 
 struct boot_info {
 	uint64_t magic;
-	uint64_t size; /* sizeof(struct boot_info) */
-	hpa_t image; /* where the ELF's first byte of HV_BASE lies; contiguous */
+	uint64_t size;       /* sizeof(struct boot_info) */
+	hpa_t image;         /* where the ELF's first byte of HV_BASE lies; contiguous */
 	uint64_t image_size; /* bytes, page multiple */
-	hpa_t pool; /* 2 MiB aligned; starts with this structure */
-	uint64_t pool_size; /* bytes, multiple of 2 MiB */
-	uint64_t pool_used; /* bytes at the start of the pool that this structure occupies, page multiple */
-	hpa_t trampoline; /* two free pages below 1 MiB for starting the other cores */
-	hpa_t rsdp; /* 0: the firmware publishes no ACPI */
-	uint64_t tsc_entry; /* TSC at the first instruction of efi_main */
+	hpa_t pool;          /* 2 MiB aligned; starts with this structure */
+	uint64_t pool_size;  /* bytes, multiple of 2 MiB */
+	uint64_t
+		pool_used; /* bytes at the start of the pool that this structure occupies, page multiple */
+	hpa_t trampoline;      /* two free pages below 1 MiB for starting the other cores */
+	hpa_t rsdp;            /* 0: the firmware publishes no ACPI */
+	uint64_t tsc_entry;    /* TSC at the first instruction of efi_main */
 	uint64_t tsc_handover; /* TSC just before the jump to the hypervisor */
-	uint64_t tsc_files; /* of these, ticks spent reading files */
+	uint64_t tsc_files;    /* of these, ticks spent reading files */
 	int64_t epoch; /* seconds since 1970-01-01 UTC at tsc_epoch; 0: firmware has no clock */
 	uint64_t tsc_epoch;
 	uint32_t cpu_count; /* cpus[0] is the boot core */

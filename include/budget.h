@@ -9,8 +9,8 @@
  * reserves by it, so what the loader grants can never be missing later.
  */
 #define HYPERVISOR_BUDGET_PAGES 768u /* page tables, stacks, rings, framebuffer's text: 3 MiB */
-#define CPU_BUDGET_PAGES	32u  /* stacks, tables, VMXON region or host save area, per core */
-#define GUEST_FIXED_PAGES	192u /* vCPUs, VMCS or VMCB, bitmaps, console, devices */
+#define CPU_BUDGET_PAGES        32u  /* stacks, tables, VMXON region or host save area, per core */
+#define GUEST_FIXED_PAGES       192u /* vCPUs, VMCS or VMCB, bitmaps, console, devices */
 
 /*
  * One guest's budget: the fixed part and second-level tables. In the worst case each 2 MiB are

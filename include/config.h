@@ -9,9 +9,9 @@
  * by copying. docs/configuration.md describes the file.
  */
 #define CONFIG_MAX_GUESTS  16
-#define CONFIG_MAX_CPUS	   64
-#define CONFIG_NAME_LEN	   32
-#define CONFIG_PATH_LEN	   128
+#define CONFIG_MAX_CPUS    64
+#define CONFIG_NAME_LEN    32
+#define CONFIG_PATH_LEN    128
 #define CONFIG_CMDLINE_LEN 2048
 
 enum config_console {
@@ -22,32 +22,33 @@ enum config_console {
 /* What to do when a guest ends: by power-off, by reboot, by a crash (triple fault, bad state). */
 enum config_restart {
 	RESTART_ON_REBOOT, /* reboot restarts; power-off and crash stop (default) */
-	RESTART_NEVER,	   /* any end stops the guest */
+	RESTART_NEVER,     /* any end stops the guest */
 	RESTART_ON_CRASH,  /* reboot and crash restart; power-off stops */
-	RESTART_ALWAYS,	   /* any end restarts, but for the monitor's `stop` */
+	RESTART_ALWAYS,    /* any end restarts, but for the monitor's `stop` */
 };
 
 struct guest_config {
 	bool valid; /* false: its section had an error; the guest is left out (unless strict=yes) */
 	bool autostart;
-	bool console; /* has a console on the serial line */
+	bool console;  /* has a console on the serial line */
 	uint32_t line; /* of the section's header in the file */
 	char name[CONFIG_NAME_LEN];
 	char kernel[CONFIG_PATH_LEN];
 	char initrd[CONFIG_PATH_LEN]; /* empty: none */
 	char cmdline[CONFIG_CMDLINE_LEN];
-	uint64_t memory; /* bytes, a multiple of 2 MiB */
+	uint64_t memory;     /* bytes, a multiple of 2 MiB */
 	uint32_t core_count; /* of `cores` */
-	uint16_t cores[CONFIG_MAX_CPUS]; /* core numbers as Lamina counts them; 0 is the boot core */
+	uint16_t
+		cores[CONFIG_MAX_CPUS]; /* core numbers as Lamina counts them; 0 is the boot core */
 	enum config_restart restart;
 };
 
 struct config {
 	bool strict; /* any error in any guest's section stops the boot */
 	enum config_console console;
-	uint8_t escape; /* the monitor's key as a character code, e.g. 0x1d for Ctrl-] */
-	uint8_t log_level; /* enum log_level */
-	bool serial_set; /* `serial` was given; otherwise SPCR, then PCI, then 0x3f8 is used */
+	uint8_t escape;       /* the monitor's key as a character code, e.g. 0x1d for Ctrl-] */
+	uint8_t log_level;    /* enum log_level */
+	bool serial_set;      /* `serial` was given; otherwise SPCR, then PCI, then 0x3f8 is used */
 	uint16_t serial_port; /* I/O port; 0 with serial_set means: no serial line */
 	uint32_t baud;
 	uint64_t memory; /* bytes for the hypervisor's pool; 0: computed */

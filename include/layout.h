@@ -12,7 +12,7 @@
  *   MAP_BASE     mappings made on demand: MMIO, firmware tables, framebuffer
  *   WINDOW_BASE  each core's windows into guest memory
  */
-#define HV_BASE	    0xffffffff80000000
+#define HV_BASE     0xffffffff80000000
 #define POOL_BASE   0xffff900000000000
 #define MAP_BASE    0xffffa00000000000
 #define WINDOW_BASE 0xffffb00000000000

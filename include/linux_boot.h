@@ -8,13 +8,13 @@
  * The x86 Linux boot protocol (Documentation/x86/boot.rst of the kernel): the setup header, which
  * lies at byte 0x1f1 of the file and of the boot_params page ("zero page").
  */
-#define LINUX_HDR_OFFSET 0x1f1
-#define LINUX_HDR_MAGIC	 0x53726448 /* "HdrS" */
-#define LINUX_BOOT_FLAG	 0xaa55
-#define LINUX_ENTRY_64	 0x200 /* of the protected-mode code */
+#define LINUX_HDR_OFFSET  0x1f1
+#define LINUX_HDR_MAGIC   0x53726448 /* "HdrS" */
+#define LINUX_BOOT_FLAG   0xaa55
+#define LINUX_ENTRY_64    0x200  /* of the protected-mode code */
 #define LINUX_MIN_VERSION 0x020c /* first with xloadflags */
 
-#define LINUX_LOADED_HIGH BIT(0) /* loadflags */
+#define LINUX_LOADED_HIGH   BIT(0) /* loadflags */
 #define LINUX_XLF_KERNEL_64 BIT(0) /* xloadflags: has the 64-bit entry point */
 
 struct linux_setup_header {

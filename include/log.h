@@ -5,7 +5,12 @@
 #include "types.h"
 
 /* Lower is more severe; a message is shown on the console if its level <= the configured one. */
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level {
+	LOG_ERROR,
+	LOG_WARN,
+	LOG_INFO,
+	LOG_DEBUG
+};
 
 /*
  * One message, one line; the newline is added. Callable from every context but the NMI, machine

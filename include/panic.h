@@ -11,10 +11,10 @@
  */
 noreturn void panic(const char *fmt, ...) printf_like(1, 2);
 
-#define ASSERT(cond)                                                                               \
-	do {                                                                                       \
-		if (unlikely(!(cond)))                                                             \
-			panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond);           \
+#define ASSERT(cond)                                                                     \
+	do {                                                                             \
+		if (unlikely(!(cond)))                                                   \
+			panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond); \
 	} while (0)
 
 #endif

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/host_console.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/console.h"
+#include "core/host_nmi.h"
+#include "core/hyp_mem.h"
+#include "drivers/fbcon.h"
+#include "drivers/ioapic.h"
+#include "drivers/pci.h"
+#include "drivers/uart16550.h"
+#include "log.h"
+#include "panic.h"
+#include "x86/asm.h"
+
+#define NO_GSI (~0u)
+
+static struct {
+	struct uart16550 uart;
+	struct fbcon *fb;
+	struct ioapics ioapics;
+	struct pci_access pci;
+	struct pci_uart pci_uart;
+	bool on_pci;
+	uint32_t gsi; /* NO_GSI: MSI, or polled */
+	bool active_low;
+	bool routed;
+	char text[96];
+} host;
+
+/* What a candidate is before it is probed. */
+struct candidate {
+	struct uart_io io;
+	uint32_t baud, clock;
+	uint32_t gsi;
+	bool active_low;
+	char name[40];
+};
+
+static int serial_rx(void *ctx)
+{
+	(void)ctx;
+	return uart_rx(&host.uart);
+}
+
+static uint32_t serial_tx_room(void *ctx)
+{
+	(void)ctx;
+	return uart_tx_room(&host.uart);
+}
+
+static void serial_tx(void *ctx, uint8_t c)
+{
+	(void)ctx;
+	uart_tx(&host.uart, c);
+}
+
+static void serial_rx_enable(void *ctx, bool on)
+{
+	(void)ctx;
+	uart_rx_enable(&host.uart, on);
+}
+
+static void serial_tx_irq(void *ctx, bool on)
+{
+	(void)ctx;
+	uart_tx_irq(&host.uart, on);
+}
+
+static bool serial_irq_pending(void *ctx)
+{
+	(void)ctx;
+	return uart_irq_pending(&host.uart);
+}
+
+static void serial_rearm(void *ctx)
+{
+	(void)ctx;
+	uart_rearm(&host.uart);
+}
+
+static void serial_set_target(void *ctx, uint32_t apic_id)
+{
+	enum status s = ERR_UNSUPPORTED;
+
+	(void)ctx;
+	if (host.on_pci)
+		s = pci_msi_nmi(&host.pci, host.pci_uart.bdf, apic_id);
+	else if (host.routed)
+		s = ioapic_retarget(&host.ioapics, host.gsi, apic_id);
+	else if (host.gsi != NO_GSI)
+		s = ioapic_route_nmi(&host.ioapics, host.gsi, host.active_low, apic_id);
+	host.routed |= s == OK;
+}
+
+static void serial_panic_putc(void *ctx, uint8_t c)
+{
+	(void)ctx;
+	uart_emergency_putc(&host.uart, c);
+}
+
+static const struct console_ops serial_ops = {
+	.rx = serial_rx,
+	.tx_room = serial_tx_room,
+	.tx = serial_tx,
+	.rx_enable = serial_rx_enable,
+	.tx_irq = serial_tx_irq,
+	.irq_pending = serial_irq_pending,
+	.rearm = serial_rearm,
+	.set_target = serial_set_target,
+	.panic_putc = serial_panic_putc,
+};
+
+static int screen_rx(void *ctx)
+{
+	(void)ctx;
+	return -1;
+}
+
+static uint32_t screen_tx_room(void *ctx)
+{
+	(void)ctx;
+	return 4096;
+}
+
+static void screen_tx(void *ctx, uint8_t c)
+{
+	(void)ctx;
+	if (host.fb)
+		fbcon_putc(host.fb, c);
+}
+
+static void screen_flush(void *ctx)
+{
+	(void)ctx;
+	if (host.fb)
+		fbcon_flush(host.fb);
+}
+
+static void screen_panic_putc(void *ctx, uint8_t c)
+{
+	screen_tx(ctx, c);
+	if (c == '\n')
+		screen_flush(ctx);
+}
+
+static const struct console_ops screen_ops = {
+	.rx = screen_rx,
+	.tx_room = screen_tx_room,
+	.tx = screen_tx,
+	.flush = screen_flush,
+	.panic_putc = screen_panic_putc,
+};
+
+/* Mask the two 8259s: no guest has one, and their ExtINT would reach whoever unmasks LINT0. */
+static void mask_pics(void)
+{
+	outb(0x21, 0xff);
+	outb(0xa1, 0xff);
+}
+
+static void init_ioapics(const struct acpi_madt *madt)
+{
+	for (uint32_t i = 0; i < madt->ioapic_count; i++) {
+		const struct acpi_ioapic *io = &madt->ioapics[i];
+		void *regs = hyp_mem_map(io->base, IOAPIC_MMIO_BYTES, ACCESS_RW, MEM_UC);
+
+		if (!regs || ioapic_add(&host.ioapics, regs, io->gsi_base) != OK)
+			log_warn("IOAPIC at %#llx does not answer; its lines stay unused",
+				 (unsigned long long)io->base.v);
+	}
+}
+
+static void set_isa_irq(struct candidate *c, const struct acpi_madt *madt, uint8_t irq)
+{
+	c->gsi = madt->isa[irq].gsi;
+	c->active_low = madt->isa[irq].active_low;
+}
+
+static void from_port(struct candidate *c, const struct acpi_madt *madt, uint16_t port)
+{
+	uart_io_port(&c->io, port);
+	snprintf(c->name, sizeof(c->name), "serial port %#x", port);
+	/* IBM PC: COM1 and COM3 use IRQ 4, COM2 and COM4 use IRQ 3. */
+	if (port == 0x3f8 || port == 0x3e8)
+		set_isa_irq(c, madt, 4);
+	else if (port == 0x2f8 || port == 0x2e8)
+		set_isa_irq(c, madt, 3);
+}
+
+static bool from_spcr(struct candidate *c, const struct acpi_platform *acpi)
+{
+	const struct acpi_spcr *s = &acpi->spcr;
+	uint8_t width = s->base.access >= 1 && s->base.access <= 3
+				? (uint8_t)(1u << (s->base.access - 1))
+				: (uint8_t)(s->base.width / 8);
+
+	if (!acpi->has_spcr || !s->is_16550 || !s->base.address)
+		return false;
+	if (s->base.space == ACPI_SPACE_IO) {
+		from_port(c, &acpi->madt, (uint16_t)s->base.address);
+	} else if (s->base.space == ACPI_SPACE_MEMORY) {
+		/* Registers are as far apart as they are wide (SPCR, Base Address). */
+		uint8_t shift = s->base.width == 32 ? 2 : s->base.width == 16 ? 1 : 0;
+		void *regs = hyp_mem_map(HPA(s->base.address), 8u << shift, ACCESS_RW, MEM_UC);
+
+		if (!regs)
+			return false;
+		uart_io_mmio(&c->io, regs, shift, width == 2 || width == 4 ? width : 1);
+		snprintf(c->name, sizeof(c->name), "SPCR's UART at %#llx",
+			 (unsigned long long)s->base.address);
+	} else {
+		return false;
+	}
+	if (s->has_gsi)
+		c->gsi = s->gsi;
+	else if (s->has_irq && s->irq < ACPI_ISA_IRQS)
+		set_isa_irq(c, &acpi->madt, s->irq);
+	/* The firmware has set the divisor for the board's own clock: keep it. */
+	c->baud = 0;
+	return true;
+}
+
+static bool from_pci(struct candidate *c)
+{
+	struct pci_uart *u = &host.pci_uart;
+
+	pci_access_ports(&host.pci);
+	if (pci_find_uart(&host.pci, u) != OK)
+		return false;
+	if (u->bar.io) {
+		uart_io_port(&c->io, (uint16_t)u->bar.base);
+	} else {
+		void *regs = hyp_mem_map(HPA(u->bar.base), 8, ACCESS_RW, MEM_UC);
+
+		if (!regs)
+			return false;
+		uart_io_mmio(&c->io, regs, 0, 1);
+	}
+	host.on_pci = u->msi;
+	snprintf(c->name, sizeof(c->name), "PCI UART %02x:%02x.%u [%04x:%04x]", u->bdf.bus,
+		 u->bdf.device, u->bdf.function, u->vendor, u->device);
+	return true;
+}
+
+static bool accept(const struct candidate *c)
+{
+	if (uart_init(&host.uart, &c->io, c->baud, c->clock) != OK)
+		return false;
+	host.gsi = c->gsi;
+	host.active_low = c->active_low;
+	if (host.on_pci)
+		snprintf(host.text, sizeof(host.text), "%s, MSI as NMI", c->name);
+	else if (c->gsi != NO_GSI)
+		snprintf(host.text, sizeof(host.text), "%s, GSI %u as NMI", c->name, c->gsi);
+	else
+		snprintf(host.text, sizeof(host.text), "%s, no interrupt: read at exits only",
+			 c->name);
+	return true;
+}
+
+static bool find_serial(const struct boot_info *bi, const struct acpi_platform *acpi)
+{
+	const struct candidate empty = { .baud = bi->config.baud, .gsi = NO_GSI };
+	struct candidate c = empty;
+
+	if (bi->config.serial_set) {
+		from_port(&c, &acpi->madt, bi->config.serial_port);
+		return bi->config.serial_port && accept(&c);
+	}
+	if (from_spcr(&c, acpi) && accept(&c))
+		return true;
+	c = empty;
+	from_port(&c, &acpi->madt, 0x3f8);
+	if (accept(&c))
+		return true;
+	c = empty;
+	return from_pci(&c) && accept(&c);
+}
+
+static void init_screen(const struct boot_framebuffer *fb)
+{
+	const struct fbcon_mode mode = { .width = fb->width,
+					 .height = fb->height,
+					 .pitch = fb->pitch,
+					 .red_shift = fb->red_shift,
+					 .green_shift = fb->green_shift,
+					 .blue_shift = fb->blue_shift };
+	void *pixels;
+
+	snprintf(host.text, sizeof(host.text), "none");
+	if (!fb->size)
+		return;
+	host.fb = page_alloc(&hyp_budget, (sizeof(*host.fb) + PAGE_SIZE - 1) / PAGE_SIZE);
+	pixels = hyp_mem_map(fb->base, fb->size, ACCESS_RW, MEM_WC);
+	if (!host.fb || !pixels || fbcon_init(host.fb, pixels, &mode) != OK) {
+		host.fb = NULL;
+		return;
+	}
+	snprintf(host.text, sizeof(host.text), "screen, %ux%u (no serial port)", fb->width,
+		 fb->height);
+}
+
+void host_console_init(const struct boot_info *bi, const struct acpi_platform *acpi)
+{
+	void *line = page_alloc(&hyp_budget, CONSOLE_LINE_BYTES / PAGE_SIZE);
+	bool serial;
+
+	host.gsi = NO_GSI;
+	mask_pics();
+	init_ioapics(&acpi->madt);
+	serial = find_serial(bi, acpi);
+	if (!serial)
+		init_screen(&bi->fb);
+	ASSERT(line);
+	console_init(serial ? &serial_ops : &screen_ops, NULL, line, bi->config.escape,
+		     bi->config.console);
+}
+
+const char *host_console_text(void)
+{
+	return host.text;
+}
+
+void host_nmi_work(void)
+{
+	/* Port 61h bits 7 and 6: memory or bus error, which only ever means broken hardware. */
+	uint8_t reason = inb(0x61);
+	static uint32_t reported;
+
+	if ((reason & 0xc0) && reason != 0xff &&
+	    !__atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED))
+		log_error("hardware NMI: %s%s(port 61h is %#x)", reason & 0x80 ? "memory " : "",
+			  reason & 0x40 ? "I/O channel " : "", reason);
+	console_poll();
+}

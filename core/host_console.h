@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_CORE_HOST_CONSOLE_H
+#define LAMINA_CORE_HOST_CONSOLE_H
+
+#include "boot_info.h"
+#include "drivers/acpi.h"
+
+/*
+ * Find the machine's serial port (configuration, then SPCR, then COM1, then PCI by class) or fall
+ * back to the framebuffer, put the console multiplexer on top, mask every interrupt line of the
+ * machine, and route the port's interrupt as NMI. Boot core, once. Never fails: a machine without
+ * either runs blind, which the firmware's screen was told by the loader.
+ */
+void host_console_init(const struct boot_info *bi, const struct acpi_platform *acpi);
+
+/* One line for the boot screen: what was found, e.g. "COM1 at port 0x3f8, GSI 4 as NMI". */
+const char *host_console_text(void);
+
+#endif
