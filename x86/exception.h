@@ -17,6 +17,13 @@ struct trap_frame {
 /* Fill the IDT, which all cores share. Once, on the boot core, before cpu_tables_load(). */
 void idt_init(void);
 
+/*
+ * Open a window of one instruction in which pending interrupts are accepted and thrown away by
+ * lapic_discard_interrupt(). A guest may have vectors 16-31 pending, which are exceptions to the
+ * hypervisor's descriptor table: for the window another one is loaded, on which they are not.
+ */
+void cpu_drain_interrupts(struct cpu *c);
+
 /* "#PF page fault" and so on; "interrupt" from 32 on. */
 const char *exception_name(uint64_t vector);
 

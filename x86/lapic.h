@@ -66,6 +66,9 @@
  * mode. One mapping serves all cores: the page shows each core its own APIC. */
 void lapic_init(volatile void *page);
 
+/* Put the calling core, after its INIT, into the mode of the boot core: one kind of ID for all. */
+void lapic_match_boot_mode(void);
+
 /* The calling core is in x2APIC mode. */
 bool lapic_is_x2apic(void);
 
@@ -109,9 +112,12 @@ void lapic_eoi(void);
 /*
  * Bring the calling core's APIC to its state after power-on (SDM vol. 3, 10.4.7), for a guest's
  * reset: LVTs masked, timer stopped, nothing in IRR or ISR, software-disabled, and back in the
- * mode in which the firmware had left the machine. Uses a short window in which interrupts are
- * accepted and ignored, so not before idt_init().
+ * mode in which the firmware had left the machine. Opens a short window in which interrupts are
+ * accepted and ignored, so not before idt_init(), and under SVM with GIF set.
  */
 void lapic_reset_to_power_on(void);
+
+/* For the interrupt entry: true if the core is throwing away interrupts; acknowledges this one. */
+bool lapic_discard_interrupt(void);
 
 #endif

@@ -21,8 +21,14 @@
  */
 #ifdef __ASSEMBLER__
 
-.macro NMI_RESTART start, end, restart.pushsection.nmi_restart,
-	"a".balign 8.quad	\start, \end, \restart.popsection.endm
+/* clang-format off */
+.macro NMI_RESTART start, end, restart
+	.pushsection .nmi_restart, "a"
+	.balign	8
+	.quad	\start, \end, \restart
+	.popsection
+.endm
+/* clang-format on */
 
 #else
 

@@ -46,6 +46,7 @@ _Static_assert(sizeof(struct tss) == 104, "64-bit TSS");
 struct cpu_arch {
 	uint64_t gdt[GDT_ENTRIES] aligned(16);
 	struct tss tss aligned(16);
+	bool draining; /* cpu_drain_interrupts() is at work */
 };
 
 /*

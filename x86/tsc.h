@@ -34,7 +34,8 @@ uint32_t lapic_timer_hz(void);
 const char *tsc_source(void);
 
 /*
- * Busy wait. Before tsc_calibrate_end() it assumes a 5 GHz TSC, so it waits at least that long.
+ * Busy wait, at most 50 ms. Before tsc_calibrate_begin() it assumes a 5 GHz TSC, so that it waits
+ * long enough on any CPU.
  */
 void delay_us(uint32_t us);
 
