@@ -21,21 +21,27 @@ struct page_budget {
 struct page {
 	struct page_budget *owner; /* NULL: free. Valid in the first page of an allocation. */
 	uint32_t count;            /* pages of the allocation that starts here */
-	uint32_t next, prev; /* free list; while the page is allocated, `next` is its owner's */
-	uint32_t tag;        /* its owner's, 0 when allocated */
+	uint32_t tag;              /* its owner's; 0 when allocated */
+	union {
+		struct {
+			uint32_t next, prev; /* while the page is free */
+		};
+		struct page *link; /* its owner's; NULL when allocated */
+	};
 };
 
 #define PAGE_NONE UINT32_MAX
 
 struct page_pool {
-	hpa_t base;        /* of the first page */
-	uint8_t *virt;     /* where it is mapped */
-	uint64_t pages;    /* size */
-	uint64_t free;     /* pages nobody owns */
-	uint64_t reserved; /* pages promised to budgets */
+	hpa_t base;          /* of the first page */
+	uint8_t *virt;       /* where it is mapped */
+	uint64_t pages;      /* size */
+	uint64_t free;       /* pages nobody owns */
+	uint64_t unreserved; /* pages that no budget was promised */
 };
 
-extern struct page_pool page_pool; /* constant after page_pool_init() but `free` and `reserved` */
+/* Constant after page_pool_init(), but for the counts of free and unreserved pages. */
+extern struct page_pool page_pool;
 
 /*
  * Take over the pool [base, base + size), mapped writable at `virt`; all page multiples, in bytes.
@@ -82,7 +88,7 @@ static inline hpa_t virt_to_hpa(const void *p)
 	return HPA(page_pool.base.v + (uint64_t)((const uint8_t *)p - page_pool.virt));
 }
 
-/* The descriptor of the page that holds `p`. Its owner may use `next` and `tag` as it likes. */
+/* The descriptor of the page that holds `p`. Its owner may use `link` and `tag` as it likes. */
 struct page *virt_to_page(const void *p);
 void *page_to_virt(const struct page *page);
 

@@ -73,10 +73,11 @@ struct gfn_range {
 };
 
 /*
- * The first maximal range at or above `from` where the two sets translate differently: another
- * frame, other permissions, another memory type, or present in only one. Empty if there is none.
+ * The first maximal range in [from, to) where the two sets translate differently: another frame,
+ * other permissions, another memory type, or present in only one. Empty if there is none.
  */
-struct gfn_range slot_diff(const struct slot_set *a, const struct slot_set *b, uint64_t from);
+struct gfn_range slot_diff(const struct slot_set *a, const struct slot_set *b, uint64_t from,
+			   uint64_t to);
 
 /*
  * Edits. Slots are named by their first frame, which is unique. Errors: ERR_OVERLAP, ERR_RANGE

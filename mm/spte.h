@@ -23,7 +23,7 @@ enum spte_state {
 /*
  * An entry is present if, and only if, it has this bit, which hardware ignores in every format
  * here. Nothing that is not present may ever set it, whatever other meaning its bits have; so
- * "present" is one test and does not depend on permissions (an entry without any is present, too).
+ * "present" is one test and does not depend on what an entry permits.
  */
 #define SPTE_PRESENT BIT(11)
 
@@ -42,7 +42,7 @@ struct spte_format {
 	uint8_t levels;    /* of a whole walk */
 	uint8_t max_level; /* the largest leaf: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB */
 	uint8_t maxphyaddr;
-	uint8_t legal;            /* bit n: the access rights n can be expressed */
+	uint8_t legal;            /* bit n: the rights n can be expressed; never "none" */
 	uint64_t addr;            /* the frame's bits */
 	uint64_t access_mask;     /* the bits that encode rights ... */
 	uint64_t access[8];       /* ... and their value for each */

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mm/slot.h"
+#include "mm/mm_host.h"
+#include "panic.h"
+
+const struct slot *slot_next(const struct slot_set *set, gfn_t gfn)
+{
+	uint32_t lo = 0, hi = set->count;
+
+	/* All slots before `lo` end at or below the frame, all from `hi` on end above it. */
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (slot_end(&set->slot[mid]) <= gfn.v)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < set->count ? &set->slot[lo] : NULL;
+}
+
+const struct slot *slot_find(const struct slot_set *set, gfn_t gfn)
+{
+	const struct slot *s = slot_next(set, gfn);
+
+	return s && s->base.v <= gfn.v ? s : NULL;
+}
+
+/* A stretch in which a set translates uniformly: one slot's, or a gap's. */
+struct run {
+	const struct slot *slot; /* NULL: gap */
+	uint64_t end;
+};
+
+static struct run run_at(const struct slot_set *set, uint64_t gfn)
+{
+	const struct slot *s = slot_next(set, GFN(gfn));
+
+	if (!s)
+		return (struct run){ NULL, BIT(SLOT_GFN_BITS) };
+	if (s->base.v > gfn)
+		return (struct run){ NULL, s->base.v };
+	return (struct run){ s, slot_end(s) };
+}
+
+/* Do both translate this frame, and the frames after it, to the same? Kind and name don't count. */
+static bool same_translation(const struct slot *a, const struct slot *b, uint64_t gfn)
+{
+	if (!a || !b)
+		return a == b;
+	return slot_pfn(a, GFN(gfn)).v == slot_pfn(b, GFN(gfn)).v && a->access == b->access &&
+	       a->type == b->type;
+}
+
+struct gfn_range slot_diff(const struct slot_set *a, const struct slot_set *b, uint64_t from,
+			   uint64_t to)
+{
+	struct gfn_range r = { from, from };
+	bool differs = false;
+
+	while (r.end < to) {
+		struct run ra = run_at(a, r.end), rb = run_at(b, r.end);
+		uint64_t end = min_u64(to, min_u64(ra.end, rb.end));
+
+		if (!same_translation(ra.slot, rb.slot, r.end)) {
+			differs = true;
+		} else {
+			if (differs)
+				break;
+			r.start = end;
+		}
+		r.end = end;
+	}
+	return r;
+}
+
+struct slot_set *slot_set_copy(struct page_budget *budget, const struct slot_set *from,
+			       unsigned room)
+{
+	uint32_t count = from ? from->count : 0;
+	uint64_t bytes = sizeof(struct slot_set) + (count + room) * sizeof(struct slot);
+	unsigned npages = (unsigned)(ALIGN_UP(bytes, PAGE_SIZE) >> PAGE_SHIFT);
+	struct slot_set *set = mm_alloc(budget, npages);
+
+	if (!set)
+		return NULL;
+	set->version = from ? from->version : 0;
+	set->count = count;
+	set->capacity = (uint32_t)((npages * PAGE_SIZE - sizeof(*set)) / sizeof(struct slot));
+	if (set->capacity > SLOT_MAX)
+		set->capacity = SLOT_MAX;
+	for (uint32_t i = 0; i < count; i++)
+		set->slot[i] = from->slot[i];
+	return set;
+}
+
+enum status slot_refuse(struct slot_txn *txn, enum status error, const char *reason,
+			const struct slot *culprit)
+{
+	txn->error = error;
+	txn->reason = reason;
+	if (culprit)
+		txn->culprit = *culprit;
+	return error;
+}
+
+static enum status check_slot(struct slot_txn *txn, const struct slot *s)
+{
+	uint64_t limit = BIT(SLOT_GFN_BITS);
+
+	if (!s->npages)
+		return slot_refuse(txn, ERR_INVALID, "slot without pages", s);
+	if (s->base.v >= limit || s->npages > limit - s->base.v)
+		return slot_refuse(txn, ERR_RANGE, "beyond the guest-physical space", s);
+	if (s->pfn.v >= BIT(40) || s->npages > BIT(40) - s->pfn.v)
+		return slot_refuse(txn, ERR_RANGE, "beyond the host-physical space", s);
+	if (s->type >= MEM_TYPES || s->kind > SLOT_SHARED)
+		return slot_refuse(txn, ERR_INVALID, "unknown kind or memory type", s);
+	if (!s->access || s->access & ~ACCESS_RWX)
+		return slot_refuse(txn, ERR_INVALID, "no or unknown access rights", s);
+	if (s->kind == SLOT_ROM && s->access & ACCESS_W)
+		return slot_refuse(txn, ERR_INVALID, "writable ROM", s);
+	if (s->kind == SLOT_DEVICE && s->access & ACCESS_X)
+		return slot_refuse(txn, ERR_INVALID, "executable device memory", s);
+	return OK;
+}
+
+/* The position of the slot with this first frame, or `count`. */
+static uint32_t position(const struct slot_set *set, gfn_t base)
+{
+	const struct slot *s = slot_find(set, base);
+
+	return s && s->base.v == base.v ? (uint32_t)(s - set->slot) : set->count;
+}
+
+static void remove_at(struct slot_set *set, uint32_t i)
+{
+	set->count--;
+	for (; i < set->count; i++)
+		set->slot[i] = set->slot[i + 1];
+}
+
+/* Insert a slot that check_slot() accepts. */
+static enum status insert(struct slot_txn *txn, const struct slot *s)
+{
+	struct slot_set *set = txn->draft;
+	const struct slot *next = slot_next(set, s->base);
+	uint32_t at = next ? (uint32_t)(next - set->slot) : set->count;
+
+	if (next && next->base.v < slot_end(s))
+		return slot_refuse(txn, ERR_OVERLAP, "overlaps with a slot", s);
+	if (set->count == set->capacity)
+		return slot_refuse(txn, ERR_NOMEM, "more slots than room was made for", s);
+	for (uint32_t i = set->count; i > at; i--)
+		set->slot[i] = set->slot[i - 1];
+	set->slot[at] = *s;
+	set->slot[at].name[SLOT_NAME_LEN - 1] = '\0';
+	set->count++;
+	return OK;
+}
+
+enum status slot_create(struct slot_txn *txn, const struct slot *s)
+{
+	if (txn->error || check_slot(txn, s))
+		return txn->error;
+	return insert(txn, s);
+}
+
+/* Take the slot at `base` out of the draft and put `s` in. */
+static enum status exchange(struct slot_txn *txn, uint32_t at, const struct slot *s)
+{
+	if (check_slot(txn, s))
+		return txn->error;
+	remove_at(txn->draft, at);
+	return insert(txn, s);
+}
+
+/* The position of a slot that an edit names; refuses the transaction if there is none. */
+static enum status named(struct slot_txn *txn, gfn_t base, uint32_t *at)
+{
+	if (txn->error)
+		return txn->error;
+	*at = position(txn->draft, base);
+	if (*at == txn->draft->count)
+		return slot_refuse(txn, ERR_NOT_FOUND, "no slot begins there",
+				   &(struct slot){ .base = base });
+	return OK;
+}
+
+enum status slot_delete(struct slot_txn *txn, gfn_t base)
+{
+	uint32_t at;
+
+	if (named(txn, base, &at))
+		return txn->error;
+	remove_at(txn->draft, at);
+	return OK;
+}
+
+enum status slot_move(struct slot_txn *txn, gfn_t from, gfn_t to)
+{
+	struct slot s;
+	uint32_t at;
+
+	if (named(txn, from, &at))
+		return txn->error;
+	s = txn->draft->slot[at];
+	s.base = to;
+	return exchange(txn, at, &s);
+}
+
+enum status slot_resize(struct slot_txn *txn, gfn_t base, uint64_t npages)
+{
+	struct slot s;
+	uint32_t at;
+
+	if (named(txn, base, &at))
+		return txn->error;
+	s = txn->draft->slot[at];
+	s.npages = npages;
+	return exchange(txn, at, &s);
+}
+
+enum status slot_replace(struct slot_txn *txn, const struct slot *s)
+{
+	uint32_t at;
+
+	if (named(txn, s->base, &at))
+		return txn->error;
+	return exchange(txn, at, s);
+}

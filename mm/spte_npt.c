@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mm/spte.h"
+
+/* AMD's nested page tables: the long-mode format, APM vol. 2, 5.3.3 to 5.4 and 15.25. */
+#define NPT_P        BIT(0)
+#define NPT_WRITE    BIT(1)
+#define NPT_USER     BIT(2) /* each guest access counts as a user access: 15.25.5 */
+#define NPT_PWT      BIT(3)
+#define NPT_PCD      BIT(4)
+#define NPT_ACCESSED BIT(5)
+#define NPT_DIRTY    BIT(6) /* of a leaf */
+#define NPT_LARGE    BIT(7) /* above level 1; at level 1 it is the PAT bit, which we keep clear */
+#define NPT_NX       BIT(63)
+
+#define NPT_BASE (NPT_P | NPT_USER)
+
+/* By index into MM_HOST_PAT. */
+#define NPT_TYPE    (NPT_PWT | NPT_PCD)
+#define NPT_TYPE_WB 0ull
+#define NPT_TYPE_WC NPT_PWT
+#define NPT_TYPE_UC (NPT_PWT | NPT_PCD)
+
+enum status spte_format_npt(struct spte_format *f, const struct npt_caps *caps)
+{
+	if (!caps->nx || caps->maxphyaddr < 32 || caps->maxphyaddr > 52)
+		return ERR_UNSUPPORTED;
+	*f = (struct spte_format){
+		.name = "NPT",
+		.levels = 4,
+		.max_level = caps->page_1g ? 3 : 2,
+		.maxphyaddr = caps->maxphyaddr,
+		/* Neither execute-only nor write-only exist: whatever is present can be read. */
+		.legal = BIT(ACCESS_R) | BIT(ACCESS_RW) | BIT(ACCESS_RX) | BIT(ACCESS_RWX),
+		.addr = BITS(caps->maxphyaddr - 1, PAGE_SHIFT),
+		.access_mask = NPT_BASE | NPT_WRITE | NPT_NX,
+		.access = {
+			[ACCESS_R] = NPT_BASE | NPT_NX,
+			[ACCESS_RW] = NPT_BASE | NPT_WRITE | NPT_NX,
+			[ACCESS_RX] = NPT_BASE,
+			[ACCESS_RWX] = NPT_BASE | NPT_WRITE,
+		},
+		.type_mask = NPT_TYPE,
+		.type = { [MEM_WB] = NPT_TYPE_WB, [MEM_UC] = NPT_TYPE_UC, [MEM_WC] = NPT_TYPE_WC },
+		.large = NPT_LARGE,
+		.accessed = NPT_ACCESSED,
+		.dirty = NPT_DIRTY,
+		/*
+		 * Nothing reads the flags so far: entries are born with both set, which saves the
+		 * walker its locked update.
+		 */
+		.leaf = SPTE_PRESENT | NPT_ACCESSED | NPT_DIRTY,
+		.table = SPTE_PRESENT | NPT_BASE | NPT_WRITE | NPT_ACCESSED,
+	};
+	return OK;
+}
+
+/* An entry's fields do not overlap, whatever the frame. */
+#define NPT_FIELDS (NPT_BASE | NPT_WRITE | NPT_NX | NPT_TYPE | NPT_LARGE | NPT_ACCESSED | NPT_DIRTY)
+_Static_assert(((NPT_BASE | NPT_WRITE | NPT_NX) & NPT_TYPE) == 0, "rights and memory type");
+_Static_assert(((NPT_BASE | NPT_WRITE | NPT_NX | NPT_TYPE) &
+		(NPT_LARGE | NPT_ACCESSED | NPT_DIRTY)) == 0,
+	       "flags");
+_Static_assert((NPT_FIELDS & SPTE_PRESENT) == 0, "hardware must not own the present bit");
+_Static_assert((NPT_FIELDS & BITS(51, PAGE_SHIFT)) == 0, "fields and frame");
+
+/* What is not present: without the bit, not present to hardware, without a frame, and distinct. */
+_Static_assert((SPTE_EMPTY & (SPTE_PRESENT | NPT_P | BITS(51, PAGE_SHIFT))) == 0, "empty");
+_Static_assert((SPTE_FROZEN & (SPTE_PRESENT | NPT_P | BITS(51, PAGE_SHIFT))) == 0, "frozen");
+_Static_assert(SPTE_EMPTY != SPTE_FROZEN, "empty and frozen");
+
+/* Entries of MM_HOST_PAT, 8 bits each: 6 write-back, 1 write-combining, 0 uncacheable. */
+#define PAT_AT(index) ((MM_HOST_PAT >> ((index)*8)) & 0xff)
+_Static_assert(PAT_AT(0) == 6 && PAT_AT(1) == 1 && PAT_AT(3) == 0, "memory types by PAT index");
