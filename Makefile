@@ -32,8 +32,8 @@ IASL    := iasl
 # Nothing may depend on when or where the build runs.
 export SOURCE_DATE_EPOCH ?= 1700000000
 export LC_ALL := C
-REPRO_CFLAGS = -ffile-prefix-map=$(CURDIR)/= -ffile-prefix-map=$(abspath $(BUILD))/=build/ \
-	-ffile-prefix-map=$(BUILD)/=build/ -gno-record-gcc-switches
+REPRO_CFLAGS = -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(abspath $(BUILD))=build \
+	-ffile-prefix-map=$(BUILD)=build -gno-record-gcc-switches
 ifneq ($(findstring clang,$(CC)),)
 REPRO_CFLAGS := $(filter-out -gno-record-gcc-switches,$(REPRO_CFLAGS))
 CC_WARNINGS := -Wno-unused-command-line-argument
@@ -292,6 +292,66 @@ test-host: host-tests ## run the host's unit tests (K=substring selects)
 
 fuzz: fuzzers ## run each fuzzer for FUZZ_SECONDS (60)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --fuzz --fuzz-seconds $(FUZZ_SECONDS) $(K:%=-k %)
+
+#
+# Tests and checks
+#
+ALL_C := $(sort $(wildcard $(HV_DIRS:%=%/*.[ch]) boot/*.[ch] include/*.h lib/*.[ch] \
+	tests/host/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch]))
+CLANG_FORMAT ?= clang-format-14
+CLANG_TIDY   ?= clang-tidy-14
+IMAGE_LIMIT  := 524288
+
+.PHONY: test test-now test-build test-target bench check-config format format-check tidy cppcheck \
+	layering sizes reproducible lint
+test: ## everything: unit tests, fuzzers, checks, target tests (K=substring selects)
+	$(Q)$(DEPS) build run bochs test kernel
+	$(Q)$(MAKE) test-now
+
+# A part that does not build is reported as failed tests, not as an end of everything.
+test-build: $(LOADER) demo
+	$(Q)$(MAKE) --keep-going guests host-tests fuzzers || true
+test-now: test-build
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) $(K:%=-k %)
+
+test-target: test-build ## target tests only (K=substring; ON=qemu|bochs)
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --target $(K:%=-k %) $(ON:%=--on %)
+
+bench: test-build ## measurements on the emulators, in instructions
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(K:%=-k %) $(ON:%=--on %)
+
+lint: format-check tidy cppcheck layering sizes ## all checks of the sources
+
+format: ## format the sources
+	$(Q)$(CLANG_FORMAT) -i $(ALL_C)
+
+format-check: ## are the sources formatted?
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(ALL_C)
+
+TIDY_FLAGS = $(filter-out -Werror -mcmodel=kernel -gno-record-gcc-switches -fno-pic,$(HV_CFLAGS))
+tidy: $(NEWLIB_OK) ## clang-tidy
+	$(Q)printf '%s\n' $(HV_SRCS) | xargs -P $$(nproc) -n 4 sh -c \
+		'$(CLANG_TIDY) --quiet "$$@" -- $(TIDY_FLAGS) 2>/dev/null' tidy
+	$(Q)printf '%s\n' $(LOADER_SRCS) | xargs -P $$(nproc) -n 4 sh -c '$(CLANG_TIDY) --quiet "$$@" -- \
+		$(filter-out -Werror -gno-record-gcc-switches,$(LOADER_CFLAGS)) 2>/dev/null' tidy
+
+cppcheck: ## cppcheck
+	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance --std=c11 \
+		--platform=unix64 --inline-suppr --suppressions-list=tools/cppcheck.txt -j $$(nproc) \
+		$(INCLUDES) $(HV_DIRS) boot lib
+
+layering: $(NEWLIB_OK) ## do the folders depend on each other as they should?
+	$(Q)$(PYTHON) tools/layering.py $(CC) $(HV_CFLAGS) -isystem $(EFI_INC) \
+		-isystem $(EFI_INC)/x86_64 -DGNU_EFI_USE_MS_ABI
+
+sizes: $(LOADER) ## the sizes of the images; fails above the limit
+	$(Q)size $(HV_ELF) | tail -n 1 | awk '{ printf "lamina.elf: text %d, data %d, bss %d bytes; ", \
+		$$1, $$2, $$3; exit ($$4 > $(IMAGE_LIMIT)) }' && \
+		stat -c 'BOOTX64.EFI: %s bytes' $(LOADER)
+	$(Q)[ $$(stat -c %s $(LOADER)) -le $(IMAGE_LIMIT) ]
+
+reproducible: ## build twice, in folders of different names, and compare
+	$(Q)tools/reproducible.sh $(CC)
 
 .PHONY: help clean distclean
 help: ## list the targets
