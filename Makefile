@@ -35,7 +35,7 @@ export LC_ALL := C
 REPRO_CFLAGS = -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(abspath $(BUILD))=build \
 	-ffile-prefix-map=$(BUILD)=build -gno-record-gcc-switches
 ifneq ($(findstring clang,$(CC)),)
-REPRO_CFLAGS := $(filter-out -gno-record-gcc-switches,$(REPRO_CFLAGS))
+REPRO_CFLAGS := $(filter-out -gno-record-gcc-switches,$(REPRO_CFLAGS)) -fdebug-compilation-dir=.
 CC_WARNINGS := -Wno-unused-command-line-argument
 endif
 CC_INCLUDE := $(shell $(CC) -print-file-name=include)

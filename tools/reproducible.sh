@@ -7,7 +7,7 @@ set -euo pipefail
 compiler=${1:-gcc}
 work=$(mktemp -d "${TMPDIR:-/tmp}/lamina-repro.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-results=(BOOTX64.EFI lamina.elf lamina.stripped.elf dsdt.aml libc.a)
+results=(BOOTX64.EFI lamina.elf lamina.stripped.elf libc.a)
 
 build() { # folder jobs build-folder
 	mkdir -p "$1"
