@@ -13,7 +13,8 @@ struct linux_image {
 	bool relocatable;
 	uint64_t setup_size;   /* bytes in front of the protected-mode kernel */
 	uint64_t pref_address; /* where it wants to lie, bytes */
-	uint64_t init_size;    /* bytes it needs from there until it manages memory itself */
+	uint64_t alignment;    /* of any other place, bytes */
+	uint64_t run_size;     /* bytes it needs from there until it manages memory itself */
 	uint32_t cmdline_size; /* characters it takes, without the NUL */
 };
 
