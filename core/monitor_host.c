@@ -8,7 +8,7 @@
 #include "core/host_power.h"
 #include "core/hvm.h"
 #include "core/init.h"
-#include "core/log.h"
+#include "core/log_ring.h"
 #include "core/monitor.h"
 #include "core/monitor_cmds.h"
 #include "x86/asm.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef LAMINA_CORE_LOG_H
-#define LAMINA_CORE_LOG_H
+#ifndef LAMINA_CORE_LOG_RING_H
+#define LAMINA_CORE_LOG_RING_H
 
 #include "log.h"
 
