@@ -471,6 +471,9 @@ void console_panic_write(const char *text, size_t length)
 	if (!c->ready || !c->ops->panic_putc)
 		return;
 	/* What the log had still to say may be the cause. No lock: its holder may be the culprit. */
+	if (c->held >= 0)
+		c->ops->panic_putc(c->ctx, (uint8_t)c->held);
+	c->held = -1;
 	if (c->line_head - c->line_tail > PANIC_LOG)
 		c->line_tail = c->line_head - PANIC_LOG;
 	while (c->line_tail < c->line_head)
