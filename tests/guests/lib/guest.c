@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/vpm.h"
+#include "guest.h"
+
+#define COM1         0x3f8
+#define COM1_LSR     (COM1 + 5)
+#define LSR_RX       0x01
+#define LSR_TX_EMPTY 0x20
+
+#define BP_CMDLINE 0x228
+
+struct idt_entry {
+	uint16_t offset_low, selector;
+	uint8_t ist, type;
+	uint16_t offset_middle;
+	uint32_t offset_high, zero;
+} packed;
+
+struct idt_pointer {
+	uint16_t limit;
+	uint64_t base;
+} packed;
+
+struct extable_entry {
+	uint64_t at, resume;
+};
+
+extern const uint8_t interrupt_stubs[256][16];
+extern const struct extable_entry __extable_start[], __extable_end[];
+
+void guest_start(const void *params);
+void guest_interrupt(struct frame *f);
+
+const uint8_t *boot_params;
+
+static struct idt_entry idt[256] aligned(16);
+static handler_t handlers[256];
+static uint32_t passed, failed;
+
+void put_char(char c)
+{
+	while (!(inb(COM1_LSR) & LSR_TX_EMPTY))
+		cpu_pause();
+	outb(COM1, (uint8_t)c);
+}
+
+void put_string(const char *s)
+{
+	while (*s)
+		put_char(*s++);
+}
+
+int get_char(void)
+{
+	return inb(COM1_LSR) & LSR_RX ? inb(COM1) : -1;
+}
+
+static printf_like(2, 0) void put_line(const char *before, const char *fmt, va_list args)
+{
+	char line[256];
+
+	vsnprintf(line, sizeof(line), fmt, args);
+	put_string(before);
+	put_string(line);
+	put_string("\r\n");
+}
+
+void say(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	put_line("", fmt, args);
+	va_end(args);
+}
+
+bool check(bool good, const char *fmt, ...)
+{
+	va_list args;
+
+	(*(good ? &passed : &failed))++;
+	va_start(args, fmt);
+	put_line(good ? "ok " : "FAIL ", fmt, args);
+	va_end(args);
+	return good;
+}
+
+const char *command_line(void)
+{
+	uint32_t where;
+
+	memcpy(&where, boot_params + BP_CMDLINE, sizeof(where));
+	return where ? (const char *)(uintptr_t)where : "";
+}
+
+/* The part of the command line behind `word`, where it begins a word; or NULL. */
+static const char *after(const char *word)
+{
+	const char *line = command_line();
+	const char *p = line;
+	size_t n = strlen(word);
+
+	while ((p = strstr(p, word))) {
+		if (p == line || isspace((unsigned char)p[-1]))
+			return p + n;
+		p++;
+	}
+	return NULL;
+}
+
+bool has_word(const char *word)
+{
+	const char *rest = after(word);
+
+	return rest && (!*rest || isspace((unsigned char)*rest));
+}
+
+uint64_t option(const char *key, uint64_t otherwise)
+{
+	const char *rest = after(key);
+
+	return rest && *rest == '=' ? strtoull(rest + 1, NULL, 0) : otherwise;
+}
+
+void power_off(void)
+{
+	outb(VPM_SLEEP_CONTROL, VPM_S5_TYPE << 2 | 1 << 5);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+void reset(void)
+{
+	outb(VPM_RESET_PORT, VPM_RESET_VALUE);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+void triple_fault(void)
+{
+	static const struct idt_pointer none;
+
+	__asm__ volatile("lidt %0; int3" : : "m"(none));
+	__builtin_unreachable();
+}
+
+void set_handler(uint8_t vector, handler_t handler)
+{
+	handlers[vector] = handler;
+}
+
+/* The exception's number goes to AL, which TRY() hands on. */
+static bool skip_faulting(struct frame *f)
+{
+	const struct extable_entry *e;
+
+	for (e = __extable_start; e < __extable_end; e++) {
+		if (e->at == f->rip) {
+			f->rip = e->resume;
+			f->rax = (f->rax & ~0xffull) | f->vector;
+			return true;
+		}
+	}
+	return false;
+}
+
+void guest_interrupt(struct frame *f)
+{
+	if (handlers[f->vector]) {
+		handlers[f->vector](f);
+		return;
+	}
+	if (f->vector < 32 && skip_faulting(f))
+		return;
+	say("FAIL unexpected vector %u error %#llx rip %#llx cr2 %#llx", (unsigned int)f->vector,
+	    (unsigned long long)f->error, (unsigned long long)f->rip,
+	    (unsigned long long)read_cr2());
+	power_off();
+}
+
+uint8_t try_rdmsr(uint32_t index, uint64_t *value)
+{
+	uint32_t lo = 0, hi = 0;
+	uint8_t vector;
+
+	__asm__ volatile(TRY("rdmsr")
+			 : [vector] "=&r"(vector), "+a"(lo), "+d"(hi)
+			 : "c"(index)
+			 : "memory");
+	*value = ((uint64_t)hi << 32) | lo;
+	return vector;
+}
+
+uint8_t try_wrmsr(uint32_t index, uint64_t value)
+{
+	uint32_t lo = (uint32_t)value;
+	uint8_t vector;
+
+	__asm__ volatile(TRY("wrmsr")
+			 : [vector] "=&r"(vector), "+a"(lo)
+			 : "c"(index), "d"((uint32_t)(value >> 32))
+			 : "memory");
+	return vector;
+}
+
+static void load_idt(void)
+{
+	struct idt_pointer pointer = { sizeof(idt) - 1, (uintptr_t)idt };
+	uint16_t cs;
+	uint32_t i;
+
+	__asm__("mov %%cs, %0" : "=r"(cs));
+	for (i = 0; i < ARRAY_SIZE(idt); i++) {
+		uint64_t stub = (uintptr_t)interrupt_stubs[i];
+
+		idt[i] = (struct idt_entry){ .offset_low = (uint16_t)stub,
+					     .selector = cs,
+					     .type = 0x8e, /* present, interrupt gate */
+					     .offset_middle = (uint16_t)(stub >> 16),
+					     .offset_high = (uint32_t)(stub >> 32) };
+	}
+	__asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+void guest_start(const void *params)
+{
+	boot_params = params;
+	load_idt();
+	guest_main();
+	say("done: %u ok, %u failed", passed, failed);
+	power_off();
+}
