@@ -5,12 +5,29 @@
 #include "log.h"
 
 /*
- * Pass everything that the log's ring still holds to `out`, whole lines, oldest first. The log
- * lock is not held during the calls.
+ * The other side of include/log.h. Messages are kept in a ring with the TSC of their moment, so
+ * that those from before the calibration get right times as well.
  */
-void log_replay(void (*out)(const char *text, size_t len));
+#define LOG_LINE_MAX 320 /* bytes of a formatted line, newline and terminating zero included */
 
-/* Messages less severe than this are kept in the ring but not shown. */
+/*
+ * console_log() works: show what has been logged up to `level`, from tsc_calibrate_end() on. Times
+ * count from `tsc_zero`.
+ */
+void log_start(enum log_level level, uint64_t tsc_zero);
+
+/* Whether log_start() has run: where a panic has to write. */
+bool log_started(void);
+
 void log_set_level(enum log_level level);
+
+/*
+ * Format the message at *cursor (0: the oldest that is kept) as one line with newline and move the
+ * cursor on. Returns its length, or 0 at the end. `buf` takes LOG_LINE_MAX bytes. Any core.
+ */
+size_t log_read(uint64_t *cursor, char *buf);
+
+/* The same for what was not shown yet, without the lock: only for a panic, which stops all else. */
+size_t log_read_unshown(char *buf);
 
 #endif

@@ -17,7 +17,6 @@
 #include "x86/segment.h"
 #include "x86/tsc.h"
 
-#define STACK_PAGES     4
 #define IST_STACK_PAGES 2
 #define EARLY_IST_SIZE  8192
 
@@ -83,7 +82,7 @@ static enum status alloc_stacks(struct cpu *c)
 	void *tops[IST_COUNT];
 	uint32_t i;
 
-	c->stack_top = alloc_stack(STACK_PAGES);
+	c->stack_top = alloc_stack(CPU_STACK_SIZE / PAGE_SIZE);
 	if (!c->stack_top)
 		return ERR_NOMEM;
 	for (i = 0; i < IST_COUNT; i++) {

@@ -6,6 +6,8 @@
 #include "types.h"
 #include "x86/cpu.h"
 
+#define CPU_STACK_SIZE (4 * PAGE_SIZE) /* bytes below cpu->stack_top, then a guard page */
+
 /*
  * First thing in hv_main(): give the boot core its struct cpu, descriptor tables and exception
  * stacks (static ones), and set the control registers. Exceptions are caught from here on.

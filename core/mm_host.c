@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "mm/mm_host.h"
+
+#include <inttypes.h>
+
+#include "core/guest.h"
+#include "core/smp.h"
+#include "core/vcpu.h"
+#include "panic.h"
+#include "x86/asm.h"
+#include "x86/cpu.h"
+#include "x86/tsc.h"
+
+/*
+ * How mm/ reaches the machine. Two facts carry it (docs/locking.md): a core says cpu->in_guest = 1
+ * before it looks at guest->hold and vcpu->requests, and here they are set before in_guest is
+ * read. So a core that is seen outside will see what was asked of it before it enters.
+ */
+
+#define LEAVE_TIMEOUT_US 100000
+#define KICK_AGAIN_US    1000
+
+/* Odd while the core is in a read section; written by that core only. */
+static struct {
+	uint64_t sequence;
+} aligned(64) readers[CONFIG_MAX_CPUS];
+
+void *mm_alloc(struct page_budget *budget, unsigned pages)
+{
+	return page_alloc(budget, pages);
+}
+
+void mm_free(void *first)
+{
+	page_free(first);
+}
+
+uint64_t mm_entry_xchg(void *host, uint64_t *entry, uint64_t value)
+{
+	(void)host;
+	return __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
+}
+
+static bool in_guest(const struct cpu *c)
+{
+	return __atomic_load_n(&c->in_guest, __ATOMIC_SEQ_CST);
+}
+
+/* Returns when `c` has been seen outside guest mode once. */
+static void wait_outside(struct cpu *c)
+{
+	uint64_t start = rdtsc();
+	uint64_t next_kick = 0;
+
+	while (in_guest(c)) {
+		uint64_t us = tsc_to_us(rdtsc() - start);
+
+		if (us > LEAVE_TIMEOUT_US)
+			panic("core %" PRIu32 " does not leave its guest: %" PRIu64 " us", c->index,
+			      us);
+		if (us >= next_kick) {
+			smp_kick(c);
+			next_kick = us + KICK_AGAIN_US;
+		}
+		cpu_pause();
+	}
+}
+
+void mm_hold(void *host)
+{
+	struct guest *g = host;
+	struct vcpu *v;
+	uint32_t i;
+
+	__atomic_fetch_add(&g->hold, 1, __ATOMIC_SEQ_CST);
+	for_each_vcpu (g, v, i) {
+		if (v->cpu != this_cpu())
+			wait_outside(v->cpu);
+	}
+}
+
+void mm_release(void *host)
+{
+	struct guest *g = host;
+
+	__atomic_fetch_sub(&g->hold, 1, __ATOMIC_RELEASE);
+}
+
+static void wait_for_readers(void)
+{
+	uint32_t self = this_cpu()->index;
+	uint32_t i;
+
+	/* Orders the stores that unpublished something before the looks below. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (i = 0; i < cpu_count; i++) {
+		uint64_t seen = __atomic_load_n(&readers[i].sequence, __ATOMIC_ACQUIRE);
+
+		if (i == self || !(seen & 1))
+			continue;
+		while (__atomic_load_n(&readers[i].sequence, __ATOMIC_ACQUIRE) == seen)
+			cpu_pause();
+	}
+}
+
+void mm_flush(void *host, gfn_t start, uint64_t npages)
+{
+	struct guest *g = host;
+	struct vcpu *v;
+	uint32_t i;
+
+	(void)start; /* INVEPT and ASIDs know no ranges: everything of the guest goes */
+	if (npages) {
+		for_each_vcpu (g, v, i)
+			__atomic_fetch_or(&v->requests, VCPU_REQ_FLUSH, __ATOMIC_SEQ_CST);
+		for_each_vcpu (g, v, i) {
+			if (v->cpu != this_cpu())
+				wait_outside(v->cpu);
+		}
+	}
+	wait_for_readers();
+}
+
+void mm_read_begin(void)
+{
+	uint64_t *sequence = &readers[this_cpu()->index].sequence;
+
+	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_SEQ_CST);
+}
+
+void mm_read_end(void)
+{
+	uint64_t *sequence = &readers[this_cpu()->index].sequence;
+
+	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
+}
+
+void mm_hyp_invalidate(uint64_t va, uint64_t size)
+{
+	uint64_t a;
+
+	for (a = ALIGN_DOWN(va, PAGE_SIZE); a < va + size; a += PAGE_SIZE)
+		invlpg((const void *)a);
+}
