@@ -11,6 +11,7 @@
 #include "core/host_nmi.h"
 #include "core/hvm.h"
 #include "core/hyp_mem.h"
+#include "core/log_ring.h"
 #include "core/smp.h"
 #include "core/window.h"
 #include "drivers/acpi.h"
@@ -194,6 +195,7 @@ noreturn void hv_main(const struct boot_info *bi)
 		      (unsigned long long)(bi->pool_size >> 10));
 	discover();
 	host_console_init(bi, &platform);
+	log_start((enum log_level)bi->config.log_level, bi->tsc_entry);
 	init_clocks();
 	init_vendor();
 	running = smp_start_cores(bi);
