@@ -181,12 +181,14 @@ int line_split(char *text, char **words, int max)
 
 	while (count < max) {
 		while (*text == ' ')
-			*text++ = 0;
+			text++;
 		if (!*text)
 			break;
 		words[count++] = text;
 		while (*text && *text != ' ')
 			text++;
+		if (*text)
+			*text++ = 0;
 	}
 	return count;
 }
