@@ -167,15 +167,21 @@ void log_set_level(enum log_level level)
 	logs.level = level;
 }
 
-size_t log_read(uint64_t *cursor, char *buf)
+void log_replay(void (*out)(const char *text, size_t length))
 {
+	char line[LOG_LINE_MAX];
 	enum log_level level;
+	uint64_t cursor = 0;
 	size_t length;
 
-	spin_lock(&logs.lock);
-	length = format_record(cursor, buf, &level);
-	spin_unlock(&logs.lock);
-	return length;
+	for (;;) {
+		spin_lock(&logs.lock);
+		length = format_record(&cursor, line, &level);
+		spin_unlock(&logs.lock);
+		if (!length)
+			return;
+		out(line, length);
+	}
 }
 
 size_t log_read_unshown(char *buf)

@@ -22,12 +22,15 @@ bool log_started(void);
 void log_set_level(enum log_level level);
 
 /*
- * Format the message at *cursor (0: the oldest that is kept) as one line with newline and move the
- * cursor on. Returns its length, or 0 at the end. `buf` takes LOG_LINE_MAX bytes. Any core.
+ * Give every message that is kept, of all levels, to `out`: one line with newline at a time, no
+ * lock held. What is logged meanwhile is included; what the ring loses meanwhile is not.
  */
-size_t log_read(uint64_t *cursor, char *buf);
+void log_replay(void (*out)(const char *text, size_t length));
 
-/* The same for what was not shown yet, without the lock: only for a panic, which stops all else. */
+/*
+ * The next message that was not shown yet, as a line in `buf` (LOG_LINE_MAX bytes); its length, or
+ * 0 at the end. Without the lock: only for a panic, which stops all else.
+ */
 size_t log_read_unshown(char *buf);
 
 #endif
