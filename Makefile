@@ -297,7 +297,7 @@ fuzz: fuzzers ## run each fuzzer for FUZZ_SECONDS (60)
 # Tests and checks
 #
 ALL_C := $(sort $(wildcard $(HV_DIRS:%=%/*.[ch]) boot/*.[ch] include/*.h lib/*.[ch] \
-	tests/host/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch]))
+	tests/host/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY   ?= clang-tidy-14
 IMAGE_LIMIT  := 524288
@@ -319,6 +319,14 @@ test-target: test-build ## target tests only (K=substring; ON=qemu|bochs)
 
 bench: test-build ## measurements on the emulators, in instructions
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(K:%=-k %) $(ON:%=--on %)
+
+CHECK_CONFIG_SRCS := tools/check_config.c boot/config.c boot/config_values.c boot/report.c
+$(BUILD)/check-config: $(CHECK_CONFIG_SRCS:%.c=$(BUILD)/host/obj/%.o)
+	$(call say,HOSTLD,$(@F))
+	$(Q)$(CC) $(HOST_CFLAGS) -o $@ $^
+
+check-config: $(BUILD)/check-config ## check a configuration file without booting (CONF=file)
+	$(Q)$(if $(CONF),,$(error say which: make check-config CONF=my.conf))$< $(CONF)
 
 lint: format-check tidy cppcheck layering sizes ## all checks of the sources
 

@@ -35,8 +35,8 @@ def parse_args():
         parser.error(f"CORES={args.cores}: expected 1 to {len(NAMES)}")
     if args.host == "bochs" and (args.accel != "tcg" or args.gdb):
         parser.error("HOST=bochs: neither ACCEL=kvm nor debugging with gdb")
-    if args.memory is not None and (args.memory < 4 or args.memory % 2):
-        parser.error(f"MEMORY={args.memory}: expected an even number of MiB, at least 4")
+    if args.memory is not None and (args.memory < 32 or args.memory % 2):
+        parser.error(f"MEMORY={args.memory}: expected an even number of MiB, at least 32")
     for path in filter(None, (args.kernel, args.initrd, args.conf)):
         if path != "-" and not os.path.isfile(path):
             parser.error(f"{path}: no such file")

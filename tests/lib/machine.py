@@ -27,7 +27,7 @@ class Guest:
         linux = kernel == "linux"
         if linux and initrd is None:
             self.initrd = "busybox"
-        self.keys = {"memory": memory or ("256M" if linux else "16M")}
+        self.keys = {"memory": memory or ("256M" if linux else "32M")}
         if cores is not None:
             self.keys["cores"] = str(cores)
         if cmdline is None and linux:
