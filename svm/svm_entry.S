@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/*
+ * Into the guest and back, and the instructions of SVM that C has no word for. The global interrupt
+ * flag is clear in the hypervisor's exit path: an NMI that comes meanwhile stays pending, and VMRUN,
+ * which sets GIF, takes it at once as #VMEXIT(NMI) (APM vol. 2, 15.17). So there is no window in
+ * which an NMI could be lost.
+ */
+
+/* struct vcpu: gpr[] comes first, in the order of the hardware's encoding. */
+#define VCPU_RCX (1 * 8)
+#define VCPU_RDX (2 * 8)
+#define VCPU_RBX (3 * 8)
+#define VCPU_RBP (5 * 8)
+#define VCPU_RSI (6 * 8)
+#define VCPU_RDI (7 * 8)
+#define VCPU_R(n) ((n) * 8)
+
+#define EXTABLE(from, to)          \
+	.pushsection .extable, "a";\
+	.balign	8;                 \
+	.quad	from, to;          \
+	.popsection
+
+	.text
+	.code64
+
+/*
+ * void svm_enter(struct vcpu *v, hpa_t guest, hpa_t host)
+ *
+ * VMRUN switches CS, SS, DS, ES, GDTR, IDTR, CR0, CR3, CR4, EFER, RFLAGS, RIP, RSP and RAX by
+ * itself; VMLOAD and VMSAVE do FS, GS, TR, LDTR, KernelGSBase and the MSRs of SYSCALL and SYSENTER
+ * (APM vol. 2, 15.5). DR0-DR3, XCR0 and the vector registers stay the guest's: nothing here uses
+ * them. GS base is the hypervisor's again before anything could need it.
+ */
+	.balign	64
+	.globl	svm_enter
+	.type	svm_enter, @function
+svm_enter:
+	pushq	%rbp
+	movq	%rsp, %rbp
+	pushq	%rbx
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	pushq	%rdx			/* host VMCB */
+	pushq	%rdi			/* vCPU */
+
+	movq	%rsi, %rax
+	vmload	%rax
+	movq	VCPU_RCX(%rdi), %rcx
+	movq	VCPU_RDX(%rdi), %rdx
+	movq	VCPU_RBX(%rdi), %rbx
+	movq	VCPU_RBP(%rdi), %rbp
+	movq	VCPU_RSI(%rdi), %rsi
+	movq	VCPU_R(8)(%rdi), %r8
+	movq	VCPU_R(9)(%rdi), %r9
+	movq	VCPU_R(10)(%rdi), %r10
+	movq	VCPU_R(11)(%rdi), %r11
+	movq	VCPU_R(12)(%rdi), %r12
+	movq	VCPU_R(13)(%rdi), %r13
+	movq	VCPU_R(14)(%rdi), %r14
+	movq	VCPU_R(15)(%rdi), %r15
+	movq	VCPU_RDI(%rdi), %rdi
+
+	vmrun	%rax
+
+	/* RAX and RSP are the host's again, RAX still the guest VMCB; GIF is 0. */
+	vmsave	%rax
+	xchgq	%rdi, (%rsp)		/* vCPU; the guest's RDI to the stack */
+	movq	8(%rsp), %rax
+	vmload	%rax
+	movq	%rcx, VCPU_RCX(%rdi)
+	movq	%rdx, VCPU_RDX(%rdi)
+	movq	%rbx, VCPU_RBX(%rdi)
+	movq	%rbp, VCPU_RBP(%rdi)
+	movq	%rsi, VCPU_RSI(%rdi)
+	movq	%r8, VCPU_R(8)(%rdi)
+	movq	%r9, VCPU_R(9)(%rdi)
+	movq	%r10, VCPU_R(10)(%rdi)
+	movq	%r11, VCPU_R(11)(%rdi)
+	movq	%r12, VCPU_R(12)(%rdi)
+	movq	%r13, VCPU_R(13)(%rdi)
+	movq	%r14, VCPU_R(14)(%rdi)
+	movq	%r15, VCPU_R(15)(%rdi)
+	popq	%rax
+	movq	%rax, VCPU_RDI(%rdi)
+
+	popq	%rdx
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	ret
+	.size	svm_enter, . - svm_enter
+
+/* void svm_vmsave(hpa_t vmcb) */
+	.balign	16
+	.globl	svm_vmsave
+	.type	svm_vmsave, @function
+svm_vmsave:
+	movq	%rdi, %rax
+	vmsave	%rax
+	ret
+	.size	svm_vmsave, . - svm_vmsave
+
+/*
+ * void svm_nmi_window(void)
+ *
+ * A pending NMI arrives through the IDT between STGI and CLGI. So does an INIT, as #SX, where
+ * VM_CR.R_INIT is set (APM vol. 2, 15.28): the fix-ups swallow it, for its exit has been counted.
+ */
+	.balign	16
+	.globl	svm_nmi_window
+	.type	svm_nmi_window, @function
+svm_nmi_window:
+	stgi
+1:	nop
+2:	clgi
+3:	ret
+	EXTABLE(1b, 2b)
+	EXTABLE(2b, 2b)
+	.size	svm_nmi_window, . - svm_nmi_window
+
+	.balign	16
+	.globl	svm_stgi
+	.type	svm_stgi, @function
+svm_stgi:
+	stgi
+1:	nop
+2:	ret
+	EXTABLE(1b, 2b)
+	EXTABLE(2b, 2b)
+	.size	svm_stgi, . - svm_stgi
+
+	.balign	16
+	.globl	svm_clgi
+	.type	svm_clgi, @function
+svm_clgi:
+	clgi
+	ret
+	.size	svm_clgi, . - svm_clgi

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <string.h>
+
+#include "core/decode.h"
+#include "core/msr.h"
+#include "svm/svm.h"
+#include "x86/asm.h"
+#include "x86/fpu.h"
+#include "x86/msr.h"
+#include "x86/regs.h"
+
+/* VMCB attributes: descriptor bits 40-47 in 0-7, bits 52-55 (AVL, L, D/B, G) in 8-11. */
+#define ATTR_CODE_16 0x09b /* present, code, readable, accessed */
+#define ATTR_DATA_16 0x093 /* present, data, writable, accessed */
+#define ATTR_CODE_64 0xa9b /* and G, L */
+#define ATTR_DATA_32 0xc93 /* and G, B */
+#define ATTR_LDT     0x082
+#define ATTR_TSS     0x08b /* busy */
+#define ATTR_L       BIT(9)
+
+#define MAX_INSN 15
+
+bool svm_is_64bit(const struct svm_vcpu *s)
+{
+	return (s->vmcb.save.efer & EFER_LMA) && (s->vmcb.save.cs.attrib & ATTR_L);
+}
+
+static struct vmcb_segment segment(uint16_t selector, uint16_t attrib, uint32_t limit,
+				   uint64_t base)
+{
+	return (struct vmcb_segment){ selector, attrib, limit, base };
+}
+
+/* 64-bit mode with flat segments, as the Linux boot protocol wants it. */
+static void start_long_mode(struct vcpu *v, const struct vcpu_start *start)
+{
+	struct vmcb_save *b = &svm_vcpu(v)->vmcb.save;
+	struct vmcb_segment data = segment(0x18, ATTR_DATA_32, 0xffffffff, 0);
+
+	b->cs = segment(0x10, ATTR_CODE_64, 0xffffffff, 0);
+	b->ss = b->ds = b->es = b->fs = b->gs = data;
+	b->gdtr = segment(0, 0, start->gdt_limit, start->gdt_base);
+	b->cr0 = CR0_PG | CR0_NE | CR0_ET | CR0_PE;
+	b->cr3 = start->cr3;
+	b->cr4 = CR4_PAE;
+	b->efer = EFER_SVME | EFER_LMA | EFER_LME;
+	v->rip = start->rip;
+	v->gpr[GPR_RSP] = start->rsp;
+	v->gpr[GPR_RSI] = start->rsi;
+}
+
+/*
+ * Real mode after INIT and SIPI. CR0.CD and NW are as they were before INIT, which is how the
+ * firmware leaves a core (APM vol. 2, table 14-1).
+ */
+static void start_real_mode(struct vcpu *v, const struct vcpu_start *start)
+{
+	struct vmcb_save *b = &svm_vcpu(v)->vmcb.save;
+	uint16_t selector = (uint16_t)(start->sipi_vector << 8);
+
+	b->cs = segment(selector, ATTR_CODE_16, 0xffff, (uint64_t)selector << 4);
+	b->ss = b->ds = b->es = b->fs = b->gs = segment(0, ATTR_DATA_16, 0xffff, 0);
+	b->gdtr = segment(0, 0, 0xffff, 0);
+	b->cr0 = CR0_ET;
+	b->efer = EFER_SVME;
+	v->rip = 0;
+	v->gpr[GPR_RDX] = cpuid(1, 0).eax;
+}
+
+static void reset_debug_address(void)
+{
+	uint64_t zero = 0;
+
+	/* DR0-DR3 are the guest's all the time; #VMEXIT disables them by DR7 (APM vol. 2, 15.6). */
+	__asm__ volatile("mov %0, %%dr0\n\t"
+			 "mov %0, %%dr1\n\t"
+			 "mov %0, %%dr2\n\t"
+			 "mov %0, %%dr3"
+			 :
+			 : "r"(zero));
+}
+
+void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start)
+{
+	struct svm_vcpu *s = svm_vcpu(v);
+	struct vmcb_save *b = &s->vmcb.save;
+
+	memset(b, 0, sizeof(*b));
+	memset(v->gpr, 0, sizeof(v->gpr));
+	v->rflags = RFLAGS_RESERVED;
+	b->idtr = segment(0, 0, 0xffff, 0);
+	b->ldtr = segment(0, ATTR_LDT, 0xffff, 0);
+	b->tr = segment(0, ATTR_TSS, 0xffff, 0);
+	b->dr6 = DR6_RESET;
+	b->dr7 = DR7_RESET;
+	b->g_pat = PAT_RESET;
+	if (start->long_mode)
+		start_long_mode(v, start);
+	else
+		start_real_mode(v, start);
+
+	s->event = 0;
+	s->nmi_pending = s->nmi_blocked = s->nmi_step = s->step_hide_tf = false;
+	s->flush = true; /* translations of the guest's former life */
+	s->vmcb.control.intercept[0] &= ~(uint32_t)INTERCEPT_IRET;
+	s->vmcb.control.int_ctl = svm_caps.vnmi ? INT_CTL_V_NMI_ENABLE : 0;
+	s->vmcb.control.int_state = 0;
+	s->vmcb.control.tsc_offset = 0;
+	s->vmcb.control.exit_int_info = 0;
+	fpu_reset();
+	reset_debug_address();
+	msr_reset(v);
+	svm_msrpm_fill(v, v->x2apic);
+	s->vmcb.control.clean = 0;
+}
+
+static struct segment from_vmcb(const struct vmcb_segment *s)
+{
+	return (struct segment){ .selector = s->selector,
+				 .access =
+					 (uint16_t)((s->attrib & 0xff) | (s->attrib & 0xf00) << 4),
+				 .limit = s->limit,
+				 .base = s->base };
+}
+
+void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out)
+{
+	const struct svm_vcpu *s = svm_vcpu(v);
+	const struct vmcb_save *b = &s->vmcb.save;
+
+	*out = (struct vcpu_sregs){
+		.cr0 = b->cr0,
+		.cr2 = b->cr2,
+		.cr3 = b->cr3,
+		.cr4 = b->cr4,
+		.efer = b->efer & ~(uint64_t)EFER_SVME,
+		.dr7 = b->dr7,
+		.gdtr_base = b->gdtr.base,
+		.idtr_base = b->idtr.base,
+		.gdtr_limit = b->gdtr.limit & 0xffff,
+		.idtr_limit = b->idtr.limit & 0xffff,
+		.cpl = b->cpl,
+		.interrupt_shadow = s->vmcb.control.int_state & INT_STATE_SHADOW,
+		.nmi_blocked = svm_caps.vnmi ? s->vmcb.control.int_ctl & INT_CTL_V_NMI_MASK
+					     : s->nmi_blocked,
+	};
+	out->seg[SEG_ES] = from_vmcb(&b->es);
+	out->seg[SEG_CS] = from_vmcb(&b->cs);
+	out->seg[SEG_SS] = from_vmcb(&b->ss);
+	out->seg[SEG_DS] = from_vmcb(&b->ds);
+	out->seg[SEG_FS] = from_vmcb(&b->fs);
+	out->seg[SEG_GS] = from_vmcb(&b->gs);
+	out->seg[SEG_LDTR] = from_vmcb(&b->ldtr);
+	out->seg[SEG_TR] = from_vmcb(&b->tr);
+}
+
+/*
+ * nRIP is defined for instruction intercepts (APM vol. 2, 15.7.1). For other exits, nested page
+ * faults above all, some processors leave something plausible in it.
+ */
+static bool next_rip_valid(const struct vmcb_control *c)
+{
+	uint32_t code = (uint32_t)c->exit_code;
+
+	return svm_caps.nrips && code >= SVM_EXIT_RDTSC && code <= SVM_EXIT_RDPRU &&
+	       code != SVM_EXIT_SHUTDOWN && code != SVM_EXIT_TASK_SWITCH &&
+	       code != SVM_EXIT_FERR_FREEZE;
+}
+
+static uint64_t next_rip(struct vcpu *v)
+{
+	const struct vmcb_control *c = &svm_vcpu(v)->vmcb.control;
+
+	if ((uint32_t)c->exit_code == SVM_EXIT_IOIO)
+		return c->exit_info2;
+	if (next_rip_valid(c) && c->next_rip - v->rip <= MAX_INSN && c->next_rip != v->rip)
+		return c->next_rip;
+	/* Length 0: the instruction is gone. Entering again executes what is there now. */
+	return v->rip + vcpu_instruction_length(v);
+}
+
+void svm_skip_instruction(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_vcpu(v);
+
+	v->rip = next_rip(v);
+	if (!svm_is_64bit(s))
+		v->rip &= 0xffffffff;
+	v->rflags &= ~(uint64_t)RFLAGS_RF;
+	/* The shadow of STI or MOV SS lasts for one instruction, which this was. */
+	s->vmcb.control.int_state &= ~INT_STATE_SHADOW;
+	if (unlikely(v->rflags & RFLAGS_TF) && !s->nmi_step) {
+		s->vmcb.save.dr6 |= BIT(14); /* BS: the guest single-steps */
+		svm_dirty(s, CLEAN_DR);
+		svm_inject_exception(v, VEC_DB, false, 0);
+	}
+}
