@@ -128,6 +128,21 @@ struct vcpu_stats {
 	uint64_t entries;
 };
 
+/* What is emulated in software; written by core/msr.c and core/vlapic.c. */
+#define VCPU_MTRR_VAR   8
+#define VCPU_MTRR_FIXED 11
+
+struct vcpu_soft {
+	uint64_t mtrr_def;
+	uint64_t mtrr_fixed[VCPU_MTRR_FIXED];
+	uint64_t mtrr_var[2 * VCPU_MTRR_VAR]; /* base, mask */
+	uint32_t apic_ldr, apic_dfr;          /* as the guest wrote them in xAPIC mode */
+	uint32_t apic_icr2;
+	bool ipi_denied; /* one dropped interrupt was logged */
+	uint8_t denied_count;
+	uint32_t denied[24]; /* MSRs whose refusal was logged */
+};
+
 /*
  * A vCPU is one physical core for as long as its guest exists. Everything here belongs to that
  * core, but `requests` and `vectors` (atomic, any core) and `state` (written by the owner, read
@@ -154,6 +169,7 @@ struct vcpu {
 	struct exit_record records[VCPU_EXIT_RECORDS];
 	uint32_t record_next;
 	struct vcpu_snapshot last;
+	struct vcpu_soft soft;
 };
 
 /* Where a vCPU starts: everything else has its power-on value (Intel SDM vol. 3, table 10-1). */

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_CORE_HW_H
+#define LAMINA_CORE_HW_H
+
+#include "types.h"
+#include "x86/asm.h"
+#include "x86/cpuid.h"
+
+/*
+ * The instructions through which the emulation of CPUID, MSRs and XSETBV reaches the core it runs
+ * on. Functions, so that host tests can stand in for the hardware. False: the CPU raised #GP.
+ */
+struct cpuid_regs hw_cpuid(uint32_t leaf, uint32_t subleaf); /* zeros above the group's maximum */
+enum cpu_vendor hw_vendor(void);
+bool must_check hw_rdmsr(uint32_t msr, uint64_t *value);
+bool must_check hw_wrmsr(uint32_t msr, uint64_t value);
+bool must_check hw_xsetbv(uint64_t value); /* XCR0 */
+
+#endif
