@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/vlapic.h"
+
+#include "core/guest.h"
+#include "core/hvm.h"
+#include "core/hw.h"
+#include "log.h"
+#include "x86/lapic.h"
+#include "x86/msr.h"
+
+#define BROADCAST8  0xffu
+#define BROADCAST32 0xffffffffu
+
+#define X2APIC_ICR_RESERVED (BITS(31, 20) | BITS(17, 16) | BIT(13))
+
+/* An interrupt message. `x2apic`: a 32-bit destination, otherwise an 8-bit one. */
+struct message {
+	uint32_t dest;
+	bool x2apic, logical;
+	enum apic_delivery mode;
+	uint8_t vector;
+};
+
+/* SDM vol. 3, 11.6.2.2: flat and cluster model of the 8-bit logical destination. */
+static bool logical8_matches(const struct vcpu *t, uint32_t dest)
+{
+	uint32_t ldr = t->soft.apic_ldr >> 24;
+
+	if (t->x2apic) {
+		/* 11.12.10.2: cluster 0 is all that eight bits can name. */
+		return (t->apic_id >> 4) == 0 && (dest & BIT(t->apic_id & 0xf));
+	}
+	if (t->soft.apic_dfr >> 28 == 0xf)
+		return dest & ldr;
+	return (dest >> 4 == 0xf || dest >> 4 == ldr >> 4) && (dest & ldr & 0xf);
+}
+
+static bool logical32_matches(const struct vcpu *t, uint32_t dest)
+{
+	return t->x2apic && t->apic_id >> 4 == dest >> 16 && (dest & BIT(t->apic_id & 0xf));
+}
+
+static bool matches(const struct vcpu *t, const struct message *m)
+{
+	if (m->dest == (m->x2apic ? BROADCAST32 : BROADCAST8))
+		return true;
+	if (!m->logical)
+		return t->apic_id == m->dest;
+	return m->x2apic ? logical32_matches(t, m->dest) : logical8_matches(t, m->dest);
+}
+
+/* A vCPU that waits for its SIPI has its APIC disabled: fixed interrupts are lost there. */
+static void accept_fixed(struct vcpu *t, uint8_t vector)
+{
+	if (t->state == VCPU_RUNNING || t->state == VCPU_PARKED)
+		vcpu_post_vector(t, vector);
+}
+
+/* False: no guest may send this (SMI, ExtINT, reserved modes). */
+static bool accept(struct vcpu *t, const struct message *m)
+{
+	switch (m->mode) {
+	case APIC_DM_FIXED:
+	case APIC_DM_LOWEST:
+		/* Vectors below 16 are illegal (SDM vol. 3, 11.5.2). */
+		if (m->vector >= 16)
+			accept_fixed(t, m->vector);
+		return true;
+	case APIC_DM_NMI:
+		vcpu_request(t, VCPU_REQ_NMI);
+		return true;
+	case APIC_DM_INIT:
+		vcpu_request(t, VCPU_REQ_INIT);
+		return true;
+	case APIC_DM_STARTUP:
+		t->sipi_vector = m->vector;
+		vcpu_request(t, VCPU_REQ_SIPI);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void deny(struct guest *g, struct vcpu *from, const struct message *m)
+{
+	__atomic_fetch_add(&g->denied_ipi, 1, __ATOMIC_RELAXED);
+	if (from->soft.ipi_denied)
+		return;
+	from->soft.ipi_denied = true;
+	log_warn("guest %s: interrupt (mode %u, vector %u) to APIC %#x dropped, not its own core",
+		 g->config->name, m->mode, m->vector, m->dest);
+}
+
+/* `except`: the sender of an interrupt to all but itself. False: nobody is addressed. */
+static bool route(struct guest *g, const struct message *m, const struct vcpu *except)
+{
+	struct vcpu *t;
+	bool taken = false;
+	uint32_t i;
+
+	for_each_vcpu (g, t, i) {
+		if (t == except || !matches(t, m))
+			continue;
+		if (!accept(t, m))
+			return false;
+		taken = true;
+		if (m->mode == APIC_DM_LOWEST)
+			break;
+	}
+	return taken;
+}
+
+void vlapic_deliver(struct guest *g, uint8_t dest, bool logical, enum apic_delivery mode,
+		    uint8_t vector)
+{
+	const struct message m = { dest, false, logical, mode, vector };
+
+	/* An IOAPIC may send INIT, but a start-up message is no mode of its entries. */
+	if (mode == APIC_DM_STARTUP || mode == APIC_DM_INIT || !route(g, &m, NULL))
+		deny(g, g->vcpus[0], &m);
+}
+
+/* A write to the ICR; SDM vol. 3, 11.6.1. */
+static void send(struct vcpu *v, uint32_t icr, uint32_t dest, bool x2apic)
+{
+	struct message m = {
+		.dest = dest,
+		.x2apic = x2apic,
+		.logical = icr & LAPIC_ICR_LOGICAL,
+		.mode = (icr >> 8) & 7,
+		.vector = icr & LAPIC_ICR_VECTOR,
+	};
+	uint32_t shorthand = icr & LAPIC_ICR_SHORTHAND;
+
+	/* INIT level de-assert has done nothing since the Pentium 4. */
+	if (m.mode == APIC_DM_INIT && (icr & LAPIC_ICR_LEVEL) && !(icr & LAPIC_ICR_ASSERT))
+		return;
+	if (shorthand == LAPIC_ICR_SELF) {
+		/* Only fixed interrupts have this shorthand. */
+		if (m.mode == APIC_DM_FIXED)
+			(void)accept(v, &m);
+		return;
+	}
+	if (shorthand) {
+		m.dest = x2apic ? BROADCAST32 : BROADCAST8;
+		/* To nobody is no offence: the only core of a guest addresses all others. */
+		(void)route(v->guest, &m, shorthand == LAPIC_ICR_ALL_BUT_SELF ? v : NULL);
+		return;
+	}
+	if (!route(v->guest, &m, NULL))
+		deny(v->guest, v, &m);
+}
+
+/*
+ * A local vector table entry in another mode than fixed makes the hardware deliver SMI, NMI, INIT
+ * or the 8259's vector: such entries stay masked, and so do the pins, which the board wires for the
+ * machine's owner and not for a guest.
+ */
+static uint32_t filter_lvt(uint32_t reg, uint32_t value)
+{
+	if (reg == LAPIC_LVT_LINT0 || reg == LAPIC_LVT_LINT1 || (value & LAPIC_LVT_DELIVERY))
+		value |= LAPIC_LVT_MASKED;
+	return value;
+}
+
+void vlapic_page_write(struct vcpu *v, uint32_t offset, uint32_t value)
+{
+	switch (offset) {
+	case LAPIC_ICR:
+		send(v, value, v->soft.apic_icr2 >> 24, false);
+		return;
+	case LAPIC_ICR2:
+		v->soft.apic_icr2 = value;
+		break;
+	case LAPIC_LDR:
+		v->soft.apic_ldr = value;
+		break;
+	case LAPIC_DFR:
+		v->soft.apic_dfr = value | 0x0fffffff;
+		break;
+	case LAPIC_LVT_CMCI:
+	case LAPIC_LVT_THERMAL:
+	case LAPIC_LVT_PMC:
+	case LAPIC_LVT_LINT0:
+	case LAPIC_LVT_LINT1:
+		value = filter_lvt(offset, value);
+		break;
+	case LAPIC_TPR:
+	case LAPIC_EOI:
+	case LAPIC_SVR:
+	case LAPIC_ESR:
+	case LAPIC_LVT_TIMER:
+	case LAPIC_LVT_ERROR:
+	case LAPIC_TIMER_INIT:
+	case LAPIC_TIMER_DIVIDE:
+		break;
+	default: /* the ID is the core's for good; the rest is read-only or not there */
+		return;
+	}
+	lapic_write(offset, value);
+}
+
+enum status vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+	uint32_t reg = (msr - MSR_X2APIC_BASE) << 4;
+
+	if (msr == MSR_X2APIC_ICR) {
+		if (value & X2APIC_ICR_RESERVED)
+			return ERR_INVALID;
+		send(v, (uint32_t)value, value >> 32, true);
+		return OK;
+	}
+	if (value >> 32)
+		return ERR_INVALID;
+	return hw_wrmsr(msr, filter_lvt(reg, (uint32_t)value)) ? OK : ERR_INVALID;
+}
+
+/*
+ * The guest's APIC off is not the hardware's APIC off, which would lose the hypervisor's NMIs. It
+ * is turned off and on again: that brings it to xAPIC mode with reset values.
+ */
+static bool hw_disable(uint64_t hw)
+{
+	hw &= ~(uint64_t)(APIC_BASE_EN | APIC_BASE_EXTD);
+	return hw_wrmsr(MSR_APIC_BASE, hw) && hw_wrmsr(MSR_APIC_BASE, hw | APIC_BASE_EN);
+}
+
+enum status vlapic_set_base(struct vcpu *v, uint64_t value)
+{
+	const uint64_t mode = APIC_BASE_EN | APIC_BASE_EXTD;
+	uint64_t old = v->apic_base, hw;
+	bool x2apic = value & APIC_BASE_EXTD;
+
+	/* The page does not move, and BSP is what the core is. */
+	if ((value ^ old) & ~mode)
+		return ERR_INVALID;
+	if (x2apic && !(value & APIC_BASE_EN))
+		return ERR_INVALID;
+	/* SDM vol. 3, figure 11-27: on to x2APIC only from xAPIC, back only through disabled. */
+	if (x2apic && !(old & APIC_BASE_EN))
+		return ERR_INVALID;
+	if (!x2apic && (value & APIC_BASE_EN) && (old & APIC_BASE_EXTD))
+		return ERR_INVALID;
+	if (value == old)
+		return OK;
+	if (!hw_rdmsr(MSR_APIC_BASE, &hw))
+		return ERR_INVALID;
+	if (!(value & APIC_BASE_EN)) {
+		if (!hw_disable(hw))
+			return ERR_INVALID;
+		/* An NMI may have been lost in between: look for its work. */
+		v->cpu->nmi_pending = 1;
+		v->soft.apic_ldr = 0;
+		v->soft.apic_dfr = ~0u;
+	} else if (x2apic && !hw_wrmsr(MSR_APIC_BASE, hw | APIC_BASE_EXTD)) {
+		return ERR_INVALID;
+	}
+	v->apic_base = value;
+	if (v->x2apic != x2apic) {
+		v->x2apic = x2apic;
+		hvm->set_x2apic(v, x2apic);
+	}
+	return OK;
+}
+
+void vlapic_reset(struct vcpu *v)
+{
+	v->soft.apic_ldr = 0;
+	v->soft.apic_dfr = ~0u;
+	v->soft.apic_icr2 = 0;
+	v->x2apic = lapic_is_x2apic();
+	v->apic_base = APIC_DEFAULT_GPA | APIC_BASE_EN;
+	if (v->x2apic)
+		v->apic_base |= APIC_BASE_EXTD;
+	if (v->index == 0)
+		v->apic_base |= APIC_BASE_BSP;
+	hvm->set_x2apic(v, v->x2apic);
+}
