@@ -208,7 +208,9 @@ static bool fix_up(struct trap_frame *f)
 {
 	const struct extable_entry *e;
 
-	if (f->vector != VEC_GP && f->vector != VEC_UD && f->vector != VEC_PF)
+	/* #SX is an INIT that SVM turned into an exception; STGI has fix-ups for it. */
+	if (f->vector != VEC_GP && f->vector != VEC_UD && f->vector != VEC_PF &&
+	    f->vector != VEC_SX)
 		return false;
 	for (e = __extable_start; e < __extable_end; e++) {
 		if (e->insn == f->rip) {
