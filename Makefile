@@ -320,13 +320,14 @@ test-target: test-build ## target tests only (K=substring; ON=qemu|bochs)
 bench: test-build ## measurements on the emulators, in instructions
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(K:%=-k %) $(ON:%=--on %)
 
-CHECK_CONFIG_SRCS := tools/check_config.c boot/config.c boot/config_values.c boot/report.c
+CHECK_CONFIG_SRCS := tools/check_config.c boot/config.c boot/config_values.c boot/linux_image.c \
+	boot/report.c
 $(BUILD)/check-config: $(CHECK_CONFIG_SRCS:%.c=$(BUILD)/host/obj/%.o)
 	$(call say,HOSTLD,$(@F))
 	$(Q)$(CC) $(HOST_CFLAGS) -o $@ $^
 
-check-config: $(BUILD)/check-config ## check a configuration file without booting (CONF=file)
-	$(Q)$(if $(CONF),,$(error say which: make check-config CONF=my.conf))$< $(CONF)
+check-config: $(BUILD)/check-config ## check a configuration file without booting (CONF=file ARGS='--cores 4')
+	$(Q)$(if $(CONF),,$(error say which: make check-config CONF=my.conf))$< $(ARGS) $(CONF)
 
 lint: format-check tidy cppcheck layering sizes ## all checks of the sources
 

@@ -599,7 +599,7 @@ static void config_defaults(struct config *c)
 
 static void check_required(struct parser *p)
 {
-	static const enum guest_key required[] = { GUEST_KERNEL, GUEST_MEMORY, GUEST_CORES };
+	static const enum guest_key required[] = { GUEST_KERNEL, GUEST_MEMORY };
 	struct config *c = p->config;
 	uint32_t i;
 	size_t k;
@@ -617,9 +617,8 @@ static void check_required(struct parser *p)
 }
 
 /* A core runs one guest for good: the second guest that asks for it is left out. */
-static void check_shared_cores(struct parser *p)
+static void check_shared_cores(struct parser *p, const struct guest_config **owner)
 {
-	const struct guest_config *owner[CONFIG_MAX_CPUS] = { NULL };
 	struct config *c = p->config;
 	uint32_t i, k;
 
@@ -629,16 +628,41 @@ static void check_shared_cores(struct parser *p)
 		p->guest = g;
 		p->line = config_line(c, p->lines, i, GUEST_CORES);
 		for (k = 0; k < g->core_count && g->valid; k++) {
-			if (owner[g->cores[k]])
+			const struct guest_config *other = owner[g->cores[k]];
+
+			if (other)
 				fail(p,
 				     "core %u of guest '%s' is given to guest '%s' already (line %u)",
-				     g->cores[k], g->name, owner[g->cores[k]]->name,
-				     (unsigned int)owner[g->cores[k]]->line);
+				     g->cores[k], g->name, other->name, (unsigned int)other->line);
 		}
 		for (k = 0; k < g->core_count && g->valid; k++)
 			owner[g->cores[k]] = g;
 	}
 	p->guest = NULL;
+}
+
+/* A guest that names no core gets the lowest one that nobody has. */
+static void assign_cores(struct parser *p, const struct guest_config **owner)
+{
+	struct config *c = p->config;
+	uint32_t i, core = 0;
+
+	for (i = 0; i < c->guest_count; i++) {
+		struct guest_config *g = &c->guests[i];
+
+		if (!g->valid || g->core_count)
+			continue;
+		while (core < CONFIG_MAX_CPUS && owner[core])
+			core++;
+		if (core == CONFIG_MAX_CPUS) {
+			report_error(p->report, g->line, "no core is left for guest '%s'", g->name);
+			g->valid = false;
+			continue;
+		}
+		owner[core] = g;
+		g->cores[0] = (uint16_t)core;
+		g->core_count = 1;
+	}
 }
 
 /* True if the bytes are text in an encoding that can be read here; skips a UTF-8 mark. */
@@ -663,6 +687,7 @@ static bool check_encoding(struct report *r, const char **text, size_t *size)
 void config_parse(const char *text, size_t size, struct config *c, struct config_lines *lines,
 		  struct report *r)
 {
+	const struct guest_config *owner[CONFIG_MAX_CPUS] = { NULL };
 	struct parser p;
 	size_t n;
 
@@ -684,7 +709,8 @@ void config_parse(const char *text, size_t size, struct config *c, struct config
 		size -= n;
 	}
 	check_required(&p);
-	check_shared_cores(&p);
+	check_shared_cores(&p, owner);
+	assign_cores(&p, owner);
 }
 
 uint32_t config_line(const struct config *c, const struct config_lines *lines, uint32_t guest,
@@ -707,10 +733,16 @@ void config_check_machine(struct config *c, const struct config_lines *lines,
 		for (k = 0; k < g->core_count && g->valid; k++) {
 			if (g->cores[k] < m->cores)
 				continue;
-			report_error(r, config_line(c, lines, i, GUEST_CORES),
-				     "guest '%s' wants core %u; this machine has %u (0 to %u)",
-				     g->name, g->cores[k], (unsigned int)m->cores,
-				     (unsigned int)m->cores - 1);
+			if (lines->guest[i][GUEST_CORES])
+				report_error(
+					r, lines->guest[i][GUEST_CORES],
+					"guest '%s' wants core %u; this machine has %u (0 to %u)",
+					g->name, g->cores[k], (unsigned int)m->cores,
+					(unsigned int)m->cores - 1);
+			else
+				report_error(r, g->line,
+					     "no core is left for guest '%s'; this machine has %u",
+					     g->name, (unsigned int)m->cores);
 			g->valid = false;
 		}
 		if (!g->valid)

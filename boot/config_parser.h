@@ -9,8 +9,8 @@
  * Reader of lamina.conf. Pure: the loader, the host tool, the tests and the fuzzer compile it
  * unchanged. The input is untrusted: any bytes of any length are answered with messages.
  */
-#define CONFIG_FILE_MAX   65536 /* bytes; a larger file is refused unread */
-#define CONFIG_MEMORY_MIN (32ull << 20)
+#define CONFIG_FILE_MAX   65536        /* bytes; a larger file is refused unread */
+#define CONFIG_MEMORY_MIN (4ull << 20) /* what a kernel needs is checked with the kernel */
 #define CONFIG_MEMORY_MAX (16ull << 40)
 #define CONFIG_POOL_MIN   (8ull << 20)
 #define CONFIG_POOL_MAX   (64ull << 30)
