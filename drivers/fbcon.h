@@ -16,9 +16,10 @@ struct fbcon {
 	volatile uint32_t *pixels; /* NULL: no screen, all functions are harmless */
 	uint32_t pitch;            /* pixels per line */
 	uint32_t cols, rows;
-	uint32_t x, y;   /* cursor, cells */
-	uint32_t fg, bg; /* pixel values */
-	uint8_t escape;  /* state of the escape sequence filter */
+	uint32_t x, y;                    /* cursor, cells */
+	uint32_t fg, bg;                  /* pixel values */
+	uint8_t escape;                   /* state of the escape sequence filter */
+	uint32_t dirty_first, dirty_last; /* rows that may differ from the screen */
 	uint8_t text[FBCON_MAX_ROWS][FBCON_MAX_COLS];
 	uint8_t drawn[FBCON_MAX_ROWS][FBCON_MAX_COLS]; /* what the screen shows */
 };

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "drivers/pci.h"
+
+#include <string.h>
+
+/* PCI Local Bus Specification 3.0, chapter 6. */
+#define PCI_ID           0x00
+#define PCI_COMMAND      0x04
+#define PCI_STATUS       0x06
+#define PCI_CLASS        0x08 /* class, subclass, interface, revision */
+#define PCI_HEADER_TYPE  0x0e
+#define PCI_BAR0         0x10
+#define PCI_SECONDARY    0x19 /* bridges: the bus behind them */
+#define PCI_CAPABILITIES 0x34
+#define PCI_INTERRUPT    0x3c
+
+#define COMMAND_IO         BIT(0)
+#define COMMAND_MEMORY     BIT(1)
+#define COMMAND_MASTER     BIT(2)
+#define COMMAND_NO_INTX    BIT(10)
+#define STATUS_CAPABILITES BIT(4)
+#define HEADER_MULTI       BIT(7)
+#define HEADER_TYPE        0x7f
+#define HEADER_BRIDGE      1
+#define CLASS_UART         0x0700
+#define UART_16550         2 /* lowest interface that has FIFOs; 3..6 are its successors */
+#define UART_16950         6
+#define CAP_POWER          0x01
+#define CAP_MSI            0x05
+#define CAP_MAX            48 /* as many as fit into 192 bytes */
+#define POWER_CONTROL      4
+#define POWER_STATE        3
+#define MSI_CONTROL        2
+#define MSI_ENABLE         BIT(0)
+#define MSI_COUNT          BITS(6, 4)
+#define MSI_64BIT          BIT(7)
+
+/* SDM vol. 3, 11.11: physical destination, edge, delivery mode NMI; the vector is ignored. */
+#define MSI_ADDRESS      0xfee00000u
+#define MSI_ADDRESS_APIC 12
+#define MSI_DATA_NMI     (4u << 8)
+#define MAX_APIC_ID      254
+
+uint32_t pci_read32(const struct pci_access *a, struct pci_bdf d, uint32_t reg)
+{
+	return a->read(a, d, reg & ~3u);
+}
+
+uint16_t pci_read16(const struct pci_access *a, struct pci_bdf d, uint32_t reg)
+{
+	return (uint16_t)(pci_read32(a, d, reg) >> (8 * (reg & 2)));
+}
+
+uint8_t pci_read8(const struct pci_access *a, struct pci_bdf d, uint32_t reg)
+{
+	return (uint8_t)(pci_read32(a, d, reg) >> (8 * (reg & 3)));
+}
+
+void pci_write32(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t v)
+{
+	a->write(a, d, reg & ~3u, v);
+}
+
+static void write_part(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t mask,
+		       uint32_t v)
+{
+	uint32_t shift = 8 * (reg & 3);
+	uint32_t old = pci_read32(a, d, reg);
+
+	/* The status register shares its dword with the command and is cleared by writing ones. */
+	if ((reg & ~3u) == PCI_COMMAND && shift < 16)
+		old &= 0xffff;
+	pci_write32(a, d, reg, (old & ~(mask << shift)) | (v & mask) << shift);
+}
+
+void pci_write16(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint16_t v)
+{
+	write_part(a, d, reg & ~1u, 0xffff, v);
+}
+
+void pci_write8(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint8_t v)
+{
+	write_part(a, d, reg, 0xff, v);
+}
+
+static bool function_exists(const struct pci_access *a, struct pci_bdf d)
+{
+	uint16_t vendor = pci_read16(a, d, PCI_ID);
+
+	return vendor != 0xffff && vendor != 0;
+}
+
+/* Buses still to visit and those seen, so that a bridge that points back ends nothing. */
+struct bus_set {
+	uint64_t todo[4], seen[4];
+};
+
+static void add_bus(struct bus_set *s, uint8_t bus)
+{
+	if (s->seen[bus / 64] & BIT(bus % 64))
+		return;
+	s->seen[bus / 64] |= BIT(bus % 64);
+	s->todo[bus / 64] |= BIT(bus % 64);
+}
+
+static int take_bus(struct bus_set *s)
+{
+	uint32_t i;
+
+	for (i = 0; i < 256; i++) {
+		if (!(s->todo[i / 64] & BIT(i % 64)))
+			continue;
+		s->todo[i / 64] &= ~BIT(i % 64);
+		return (int)i;
+	}
+	return -1;
+}
+
+static bool walk_device(const struct pci_access *a, struct bus_set *s, struct pci_bdf d,
+			bool (*visit)(void *ctx, struct pci_bdf d), void *ctx)
+{
+	uint32_t function, functions = 1;
+
+	for (function = 0; function < functions; function++) {
+		uint8_t type;
+
+		d.function = (uint8_t)function;
+		if (!function_exists(a, d)) {
+			if (function == 0)
+				return true;
+			continue;
+		}
+		type = pci_read8(a, d, PCI_HEADER_TYPE);
+		if (function == 0 && type & HEADER_MULTI)
+			functions = 8;
+		if ((type & HEADER_TYPE) == HEADER_BRIDGE) {
+			uint8_t bus = pci_read8(a, d, PCI_SECONDARY);
+
+			if (bus > a->first_bus && bus <= a->last_bus)
+				add_bus(s, bus);
+		}
+		if (!visit(ctx, d))
+			return false;
+	}
+	return true;
+}
+
+void pci_walk(const struct pci_access *a, bool (*visit)(void *ctx, struct pci_bdf d), void *ctx)
+{
+	struct bus_set s = { 0 };
+	struct pci_bdf d = { .segment = a->segment };
+	int bus;
+
+	add_bus(&s, a->first_bus);
+	while ((bus = take_bus(&s)) >= 0) {
+		d.bus = (uint8_t)bus;
+		for (d.device = 0; d.device < 32; d.device++) {
+			if (!walk_device(a, &s, d, visit, ctx))
+				return;
+		}
+	}
+}
+
+/* Write all ones and see which bits stick (3.0, 6.2.5.1). */
+static uint32_t size_bar(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t value)
+{
+	uint32_t mask;
+
+	pci_write32(a, d, reg, ~0u);
+	mask = pci_read32(a, d, reg);
+	pci_write32(a, d, reg, value);
+	return mask;
+}
+
+bool pci_read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t index, struct pci_bar *out)
+{
+	uint32_t reg = PCI_BAR0 + 4 * index;
+	uint32_t low, high = 0;
+	uint64_t mask;
+	uint16_t command;
+
+	memset(out, 0, sizeof(*out));
+	if (index > 5)
+		return false;
+	command = pci_read16(a, d, PCI_COMMAND);
+	pci_write16(a, d, PCI_COMMAND, command & (uint16_t) ~(COMMAND_IO | COMMAND_MEMORY));
+	low = pci_read32(a, d, reg);
+	out->io = low & 1;
+	if (out->io) {
+		mask = size_bar(a, d, reg, low) & ~3u;
+		/* The upper half is hard-wired to zero where ports have 16 bits. */
+		out->base = low & 0xfffc;
+		out->size = mask ? -(mask | ~0xffffull) & 0xffff : 0;
+	} else {
+		mask = 0xffffffff00000000ull | (size_bar(a, d, reg, low) & ~0xfu);
+		if (!(mask & 0xffffffff))
+			mask = 0;
+		if (((low >> 1) & 3) == 2 && index < 5) {
+			high = pci_read32(a, d, reg + 4);
+			mask = (mask & 0xffffffff) | (uint64_t)size_bar(a, d, reg + 4, high) << 32;
+		}
+		out->prefetchable = low & BIT(3);
+		out->base = (uint64_t)high << 32 | (low & ~0xfu);
+		out->size = mask ? -mask : 0;
+	}
+	pci_write16(a, d, PCI_COMMAND, command);
+	return out->size != 0;
+}
+
+uint8_t pci_find_capability(const struct pci_access *a, struct pci_bdf d, uint8_t id)
+{
+	uint32_t i;
+	uint8_t at;
+
+	if (!(pci_read16(a, d, PCI_STATUS) & STATUS_CAPABILITES))
+		return 0;
+	at = pci_read8(a, d, PCI_CAPABILITIES) & 0xfc;
+	for (i = 0; i < CAP_MAX && at >= 0x40; i++) {
+		if (pci_read8(a, d, at) == id)
+			return at;
+		at = pci_read8(a, d, at + 1u) & 0xfc;
+	}
+	return 0;
+}
+
+enum status pci_msi_nmi(const struct pci_access *a, struct pci_bdf d, uint32_t apic_id)
+{
+	uint8_t cap = pci_find_capability(a, d, CAP_MSI);
+	uint16_t control, command;
+	uint32_t data_at;
+
+	if (!cap)
+		return ERR_UNSUPPORTED;
+	if (apic_id > MAX_APIC_ID)
+		return ERR_RANGE;
+	control = pci_read16(a, d, cap + MSI_CONTROL);
+	data_at = cap + (control & MSI_64BIT ? 12u : 8u);
+	if (control & MSI_ENABLE && pci_read16(a, d, data_at) == MSI_DATA_NMI) {
+		/* One dword changes: a message goes to the old core or to the new one. */
+		pci_write32(a, d, cap + 4u, MSI_ADDRESS | apic_id << MSI_ADDRESS_APIC);
+		return OK;
+	}
+	control &= (uint16_t) ~(MSI_ENABLE | MSI_COUNT);
+	pci_write16(a, d, cap + MSI_CONTROL, control);
+	pci_write32(a, d, cap + 4u, MSI_ADDRESS | apic_id << MSI_ADDRESS_APIC);
+	if (control & MSI_64BIT)
+		pci_write32(a, d, cap + 8u, 0);
+	pci_write16(a, d, data_at, MSI_DATA_NMI);
+	/* A message is a memory write of the device: it has to be a bus master. */
+	command = pci_read16(a, d, PCI_COMMAND);
+	pci_write16(a, d, PCI_COMMAND, command | (uint16_t)(COMMAND_MASTER | COMMAND_NO_INTX));
+	pci_write16(a, d, cap + MSI_CONTROL, control | (uint16_t)MSI_ENABLE);
+	return OK;
+}
+
+struct uart_search {
+	const struct pci_access *a;
+	struct pci_uart *out;
+	bool found;
+};
+
+static bool visit_uart(void *ctx, struct pci_bdf d)
+{
+	struct uart_search *s = ctx;
+	uint32_t class = pci_read32(s->a, d, PCI_CLASS);
+	uint8_t interface = (uint8_t)(class >> 8);
+
+	if (class >> 16 != CLASS_UART || interface < UART_16550 || interface > UART_16950)
+		return true;
+	if (!pci_read_bar(s->a, d, 0, &s->out->bar) || !s->out->bar.base || s->out->bar.size < 8)
+		return true;
+	s->out->bdf = d;
+	s->found = true;
+	return false;
+}
+
+enum status pci_find_uart(const struct pci_access *a, struct pci_uart *out)
+{
+	struct uart_search s = { .a = a, .out = out };
+	uint16_t command;
+	uint8_t power;
+
+	memset(out, 0, sizeof(*out));
+	pci_walk(a, visit_uart, &s);
+	if (!s.found) {
+		memset(out, 0, sizeof(*out));
+		return ERR_NOT_FOUND;
+	}
+	power = pci_find_capability(a, out->bdf, CAP_POWER);
+	if (power) {
+		uint32_t at = power + POWER_CONTROL;
+		uint16_t state = pci_read16(a, out->bdf, at);
+
+		if (state & POWER_STATE)
+			pci_write16(a, out->bdf, at, state & (uint16_t)~POWER_STATE);
+	}
+	command = pci_read16(a, out->bdf, PCI_COMMAND);
+	command |= (uint16_t)(out->bar.io ? COMMAND_IO : COMMAND_MEMORY);
+	pci_write16(a, out->bdf, PCI_COMMAND, command);
+	out->vendor = pci_read16(a, out->bdf, PCI_ID);
+	out->device = pci_read16(a, out->bdf, PCI_ID + 2);
+	out->msi = pci_find_capability(a, out->bdf, CAP_MSI) != 0;
+	out->irq_line = pci_read8(a, out->bdf, PCI_INTERRUPT);
+	return OK;
+}
