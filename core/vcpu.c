@@ -9,6 +9,7 @@
 #include "core/guest.h"
 #include "core/guest_load.h"
 #include "core/hvm.h"
+#include "core/init.h"
 #include "core/host_nmi.h"
 #include "core/smp.h"
 #include "log.h"
@@ -205,6 +206,8 @@ static void power_on(struct vcpu *v)
 	}
 	hvm->vcpu_reset(v, &start);
 	guest_note_start(v->guest);
+	if (!first_entry_tsc)
+		first_entry_tsc = rdtsc();
 	set_state(v, VCPU_RUNNING);
 }
 
