@@ -232,8 +232,8 @@ struct tdp_exit {
 	bool read, write, fetch; /* the access that faulted; a read-modify-write sets write */
 	bool in_page_walk;       /* while walking the guest's own page tables */
 	bool misconfig;          /* EPT misconfiguration or NPT reserved bit */
-	bool in_event;           /* while delivering an event: RIP is not the accessing instruction */
-	uint8_t insn_len;        /* bytes of `insn` that hardware supplied; 0: fetch them */
+	bool in_event;    /* while delivering an event: RIP is not the accessing instruction */
+	uint8_t insn_len; /* bytes of `insn` that hardware supplied; 0: fetch them */
 	uint8_t insn[15];
 };
 void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e);
