@@ -74,6 +74,15 @@ static void stall_rx(struct console *c, bool stall)
 		c->ops->rx_enable(c->ctx, !stall);
 }
 
+/* The core that is at the keyboard takes the line's interrupts. */
+static void set_target(struct console *c)
+{
+	uint32_t apic_id =
+		c->focus == CONSOLE_NO_GUEST ? c->boot_apic_id : c->guests[c->focus].apic_id;
+
+	c->polled = !c->ops->tx_irq || !c->ops->set_target || !c->ops->set_target(c->ctx, apic_id);
+}
+
 static void close_monitor(struct console *c)
 {
 	set_flag(&c->monitor_open, false);
@@ -88,8 +97,7 @@ static void focus_on(struct console *c, uint32_t guest)
 		c->focus = guest;
 		if (c->mode == CONSOLE_FOCUS)
 			rewind_screen(&c->guests[guest]);
-		if (c->ops->set_target)
-			c->ops->set_target(c->ctx, c->guests[guest].apic_id);
+		set_target(c);
 	}
 	stall_rx(c, false);
 	close_monitor(c);
@@ -236,7 +244,7 @@ void console_add_guest(uint32_t guest, const char *name, uint32_t core, uint32_t
 	console_unlock(c);
 }
 
-void console_start(void)
+void console_start(uint32_t boot_apic_id)
 {
 	struct console *c = &console;
 	bool monitor;
@@ -244,15 +252,15 @@ void console_start(void)
 	if (!c->ready)
 		return;
 	spin_lock(&c->lock);
+	c->boot_apic_id = boot_apic_id;
 	monitor = c->focus == CONSOLE_NO_GUEST;
 	if (monitor) {
 		c->monitor_open = true;
 	} else {
-		if (c->ops->set_target)
-			c->ops->set_target(c->ctx, c->guests[c->focus].apic_id);
 		show_banner(c);
 	}
 	console_pump(c);
+	set_target(c);
 	c->started = true;
 	if (c->ops->rx_enable)
 		c->ops->rx_enable(c->ctx, true);

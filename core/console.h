@@ -41,8 +41,9 @@ struct console_ops {
 	void (*tx_irq)(void *ctx, bool on);    /* interrupt when there is room; may be NULL */
 	bool (*irq_pending)(void *ctx);        /* interrupt line still up; may be NULL */
 	void (*rearm)(void *ctx);              /* give a new edge if it is; may be NULL */
-	void (*set_target)(void *ctx, uint32_t apic_id); /* core for interrupts; may be NULL */
-	void (*panic_putc)(void *ctx, uint8_t c);        /* bounded wait, no lock */
+	/* Core for interrupts; false: there are none, output is polled. NULL: likewise. */
+	bool (*set_target)(void *ctx, uint32_t apic_id);
+	void (*panic_putc)(void *ctx, uint8_t c); /* bounded wait, no lock */
 };
 
 /*
@@ -63,9 +64,10 @@ void console_add_guest(uint32_t guest, const char *name, uint32_t core, uint32_t
 
 /*
  * Interrupts work from now on: output no longer waits for the hardware. Shows the banner of the
- * focused guest, or opens the monitor if no guest has a console.
+ * focused guest, or opens the monitor if no guest has a console: then that core gets the
+ * interrupts.
  */
-void console_start(void);
+void console_start(uint32_t boot_apic_id);
 
 /* ---- The guest's virtual UART; on the guest's core. ---- */
 

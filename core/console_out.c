@@ -11,7 +11,7 @@
 /* Nobody will tell us when the transmitter is free: then output waits for it. */
 static bool is_polled(const struct console *c)
 {
-	return !c->started || !c->ops->tx_irq;
+	return !c->started || c->polled;
 }
 
 /* ---- Output: choosing the next byte for the line. Lock held. ---- */
@@ -258,7 +258,7 @@ static void set_tx_irq(struct console *c, bool on)
 	if (c->tx_irq == on)
 		return;
 	set_flag(&c->tx_irq, on);
-	if (c->started && c->ops->tx_irq)
+	if (c->ops->tx_irq)
 		c->ops->tx_irq(c->ctx, on);
 }
 

@@ -38,6 +38,7 @@ struct console {
 	const struct console_ops *ops;
 	void *ctx;
 	bool ready, started;
+	bool polled; /* no interrupts: output waits for the transmitter */
 	bool tx_irq; /* atomic: the transmitter's interrupt is on and will take care of output */
 	bool rx_stalled;
 	bool monitor_open;
@@ -47,7 +48,8 @@ struct console {
 	uint8_t escape;
 	enum config_console mode;
 	uint32_t focus, current;
-	uint8_t *line; /* log, banners, monitor */
+	uint32_t boot_apic_id; /* takes the interrupts while no guest has the focus */
+	uint8_t *line;         /* log, banners, monitor */
 	uint64_t line_head, line_tail;
 	bool line_open;  /* the last character in the ring is no newline */
 	uint32_t lost;   /* log messages that found no room */

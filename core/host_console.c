@@ -81,7 +81,7 @@ static void serial_rearm(void *ctx)
 	uart_rearm(&host.uart);
 }
 
-static void serial_set_target(void *ctx, uint32_t apic_id)
+static bool serial_set_target(void *ctx, uint32_t apic_id)
 {
 	enum status s = ERR_UNSUPPORTED;
 
@@ -93,6 +93,7 @@ static void serial_set_target(void *ctx, uint32_t apic_id)
 	else if (host.gsi != NO_GSI)
 		s = ioapic_route_nmi(&host.ioapics, host.gsi, host.active_low, apic_id);
 	host.routed |= s == OK;
+	return s == OK;
 }
 
 static void serial_panic_putc(void *ctx, uint8_t c)
@@ -247,8 +248,13 @@ static bool from_pci(struct candidate *c)
 
 static bool accept(const struct candidate *c)
 {
-	if (uart_init(&host.uart, &c->io, c->baud, c->clock) != OK)
+	enum status s = uart_init(&host.uart, &c->io, c->baud, c->clock);
+
+	if (s == ERR_NOT_FOUND)
 		return false;
+	if (s == ERR_RANGE)
+		log_warn("%s: %u baud is not possible, keeping the firmware's rate", c->name,
+			 c->baud);
 	host.gsi = c->gsi;
 	host.active_low = c->active_low;
 	if (host.on_pci)

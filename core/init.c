@@ -202,7 +202,7 @@ noreturn void hv_main(const struct boot_info *bi)
 	tsc_calibrate_end();
 	describe_machine(running);
 	create_guests();
-	console_start();
+	console_start(bi->cpus[0].apic_id);
 	start_guests();
 	smp_run_boot_core();
 }

@@ -85,10 +85,11 @@ static void line_rearm(void *ctx)
 	line.rearmed++;
 }
 
-static void line_set_target(void *ctx, uint32_t apic_id)
+static bool line_set_target(void *ctx, uint32_t apic_id)
 {
 	(void)ctx;
 	line.target = apic_id;
+	return true;
 }
 
 static void line_panic_putc(void *ctx, uint8_t c)
@@ -155,7 +156,7 @@ static void begin(enum config_console mode, uint32_t guests)
 	console_init(&ops, NULL, line_ring, 0x1d, mode);
 	for (i = 0; i < guests; i++)
 		console_add_guest(i, names[i], i, 10 + i, memory[i]);
-	console_start();
+	console_start(99);
 }
 
 static int setup(void **state)
@@ -229,7 +230,7 @@ static void test_before_init(void **state)
 	assert_true(console_guest_room(0));
 	assert_int_equal(console_guest_read(0), -1);
 	console_poll();
-	console_start();
+	console_start(99);
 	console_panic_write("x", 1);
 	assert_int_equal(console_focus(0), ERR_NOT_FOUND);
 	assert_int_equal(console_focused(), CONSOLE_NO_GUEST);
@@ -655,7 +656,7 @@ static void test_polled_hardware(void **state)
 	line.limit = ~0u;
 	console_init(&polled, NULL, line_ring, 0x1d, CONSOLE_FOCUS);
 	console_add_guest(0, "one", 0, 0, memory[0]);
-	console_start();
+	console_start(99);
 	clear_out();
 	say(0, "abc\r\n");
 	assert_string_equal(line.out, "abc\r\n");
