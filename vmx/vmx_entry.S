@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The rounds of VM entry and exit. They live in one function that never returns between an exit
+ * and the next entry: every RET that C executes after an exit then has a CALL that was executed
+ * after the exit, too, and is not predicted from return addresses that the guest left behind.
+ *
+ * Guest registers but RSP are at the start of struct vcpu, in the order of their encoding.
+ */
+#include "vmx/vmcs_fields.h"
+#include "x86/cpu_offsets.h"
+
+#define GPR(n) ((n) * 8)
+#define RAX GPR(0)
+#define RCX GPR(1)
+#define RDX GPR(2)
+#define RBX GPR(3)
+#define RBP GPR(5)
+#define RSI GPR(6)
+#define RDI GPR(7)
+
+	.text
+	.globl	vmx_vcpu_run
+	.type	vmx_vcpu_run, @function
+/* void vmx_vcpu_run(struct vcpu *v) */
+vmx_vcpu_run:
+	pushq	%rbp
+	movq	%rsp, %rbp
+	pushq	%rbx
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	pushq	%rdi			/* v, at 0(%rsp) from here on; RSP is 16-byte aligned */
+	movl	$VMCS_HOST_RSP, %eax
+	vmwrite	%rsp, %rax
+
+.Lround:
+	movq	(%rsp), %rdi
+	call	vmx_prepare_entry
+	testl	%eax, %eax
+	jz	.Lleave
+	movq	(%rsp), %rdi
+	cmpl	$1, %eax		/* VMX_LAUNCH; MOV leaves the flags alone */
+	movq	RAX(%rdi), %rax
+	movq	RCX(%rdi), %rcx
+	movq	RDX(%rdi), %rdx
+	movq	RBX(%rdi), %rbx
+	movq	RBP(%rdi), %rbp
+	movq	RSI(%rdi), %rsi
+	movq	GPR(8)(%rdi), %r8
+	movq	GPR(9)(%rdi), %r9
+	movq	GPR(10)(%rdi), %r10
+	movq	GPR(11)(%rdi), %r11
+	movq	GPR(12)(%rdi), %r12
+	movq	GPR(13)(%rdi), %r13
+	movq	GPR(14)(%rdi), %r14
+	movq	GPR(15)(%rdi), %r15
+	movq	RDI(%rdi), %rdi
+	je	.Llaunch
+
+	/* An NMI in these brackets sends us back to the look at nmi_pending (x86/nmi.h). */
+.Lresume_look:
+	cmpl	$0, %gs:CPU_NMI_PENDING
+	jne	.Lnot_entered
+	vmresume
+.Lresume_end:
+	jmp	.Lrefused
+
+.Llaunch:
+.Llaunch_look:
+	cmpl	$0, %gs:CPU_NMI_PENDING
+	jne	.Lnot_entered
+	vmlaunch
+.Llaunch_end:
+
+	/* No entry: CF without, ZF with a current VMCS (SDM vol. 3, 30.2). */
+.Lrefused:
+	setc	%al
+	leaq	48(%rsp), %rbp
+	movzbl	%al, %esi
+	movq	(%rsp), %rdi
+	call	vmx_entry_refused
+	jmp	.Lround
+
+.Lnot_entered:
+	leaq	48(%rsp), %rbp		/* the frame of vmx_vcpu_run, for backtraces */
+	jmp	.Lround
+
+	/* Where every VM exit arrives (HOST_RIP), on the stack of above; NMIs are blocked after one. */
+	.globl	vmx_exit_entry
+vmx_exit_entry:
+	pushq	%rdi
+	movq	8(%rsp), %rdi
+	movq	%rax, RAX(%rdi)
+	popq	%rax
+	movq	%rcx, RCX(%rdi)
+	movq	%rdx, RDX(%rdi)
+	movq	%rbx, RBX(%rdi)
+	movq	%rbp, RBP(%rdi)
+	movq	%rsi, RSI(%rdi)
+	movq	%rax, RDI(%rdi)
+	movq	%r8, GPR(8)(%rdi)
+	movq	%r9, GPR(9)(%rdi)
+	movq	%r10, GPR(10)(%rdi)
+	movq	%r11, GPR(11)(%rdi)
+	movq	%r12, GPR(12)(%rdi)
+	movq	%r13, GPR(13)(%rdi)
+	movq	%r14, GPR(14)(%rdi)
+	movq	%r15, GPR(15)(%rdi)
+	leaq	48(%rsp), %rbp
+	/* The guest's values are of no use to speculation in C. */
+	xorl	%eax, %eax
+	xorl	%ebx, %ebx
+	xorl	%ecx, %ecx
+	xorl	%edx, %edx
+	xorl	%esi, %esi
+	xorl	%r8d, %r8d
+	xorl	%r9d, %r9d
+	xorl	%r10d, %r10d
+	xorl	%r11d, %r11d
+	xorl	%r12d, %r12d
+	xorl	%r13d, %r13d
+	xorl	%r14d, %r14d
+	xorl	%r15d, %r15d
+	call	vmx_handle_exit
+	jmp	.Lround
+
+.Lleave:
+	/* Our caller's CALLs are older than the guest's: overwrite the return stack buffer. */
+	movl	$16, %ecx
+1:	call	2f
+	int3
+2:	call	3f
+	int3
+3:	decl	%ecx
+	jnz	1b
+	addq	$(32 * 8), %rsp
+	lfence
+	addq	$8, %rsp
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	ret
+	.size	vmx_vcpu_run, . - vmx_vcpu_run
+
+	.pushsection .nmi_restart, "a"
+	.balign	8
+	.quad	.Lresume_look, .Lresume_end, .Lresume_look
+	.quad	.Llaunch_look, .Llaunch_end, .Llaunch_look
+	.popsection
