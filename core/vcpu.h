@@ -161,9 +161,10 @@ struct vcpu {
 	uint64_t vectors[4];     /* bit per vector; for VCPU_REQ_VECTORS */
 	volatile uint32_t state; /* enum vcpu_state */
 	uint8_t sipi_vector;
-	bool x2apic;        /* the mode the guest has put its local APIC in */
-	bool in_exit;       /* an exit is being handled: registers are valid */
-	uint64_t apic_base; /* what the guest reads in IA32_APIC_BASE */
+	bool x2apic;         /* the mode the guest has put its local APIC in */
+	uint8_t insn_length; /* nonzero while skip_instruction is to use it, not the hardware's */
+	bool in_exit;        /* an exit is being handled: registers are valid */
+	uint64_t apic_base;  /* what the guest reads in IA32_APIC_BASE */
 	uint64_t exit_tsc;
 	struct vcpu_stats stats;
 	struct exit_record records[VCPU_EXIT_RECORDS];

@@ -171,6 +171,8 @@ static uint64_t next_rip(struct vcpu *v)
 {
 	const struct vmcb_control *c = &svm_vcpu(v)->vmcb.control;
 
+	if (v->insn_length)
+		return v->rip + v->insn_length;
 	if ((uint32_t)c->exit_code == SVM_EXIT_IOIO)
 		return c->exit_info2;
 	if (next_rip_valid(c) && c->next_rip - v->rip <= MAX_INSN && c->next_rip != v->rip)
