@@ -26,7 +26,9 @@ static bool in_64bit_mode(void)
 
 void vmx_skip_instruction(struct vcpu *v)
 {
-	uint64_t next = v->rip + vmcs_read32(VMCS_EXIT_INSN_LENGTH);
+	/* Not every exit fills the field: an EPT violation need not (27.2.5). */
+	uint64_t next =
+		v->rip + (v->insn_length ? v->insn_length : vmcs_read32(VMCS_EXIT_INSN_LENGTH));
 
 	/* EIP wraps at 4 GiB; VM entry insists on that, too (26.3.1.4). */
 	if (unlikely((next ^ v->rip) >> 32) && !in_64bit_mode())
