@@ -191,28 +191,37 @@ enum status hyp_map_area(struct hyp_pgtable *pt, hpa_t hpa, uint64_t size, unsig
 	return OK;
 }
 
+/* Check that the range cuts no page, or clear what is in it. */
+static enum status unmap_pass(struct hyp_pgtable *pt, uint64_t va, uint64_t size, bool clear)
+{
+	uint64_t done = 0;
+
+	while (done < size) {
+		unsigned level = 1;
+		uint64_t *pte = walk(pt, va + done, &level);
+		uint64_t page = level_size(level), offset = (va + done) & (page - 1);
+
+		if (*pte & PTE_P) {
+			if (offset || size - done < page)
+				return ERR_INVALID;
+			if (clear)
+				write_pte(pte, 0);
+		}
+		done += page - offset;
+	}
+	return OK;
+}
+
 enum status hyp_unmap(struct hyp_pgtable *pt, uint64_t va, uint64_t size)
 {
-	uint64_t end = va + size;
-	unsigned level;
+	enum status status;
 
 	if (!IS_ALIGNED(va | size, PAGE_SIZE) || !canonical(va, size))
 		return ERR_INVALID;
-	for (unsigned pass = 0; pass < 2; pass++) {
-		for (uint64_t at = va; at < end;
-		     at = ALIGN_DOWN(at, level_size(level)) + level_size(level)) {
-			uint64_t *pte;
-
-			level = 1;
-			pte = walk(pt, at, &level);
-			if (!(*pte & PTE_P))
-				continue;
-			if (!IS_ALIGNED(at, level_size(level)) || end - at < level_size(level))
-				return ERR_INVALID;
-			if (pass == 1)
-				write_pte(pte, 0);
-		}
-	}
+	status = unmap_pass(pt, va, size, false);
+	if (status)
+		return status;
+	(void)unmap_pass(pt, va, size, true); /* the same walk again cannot fail */
 	mm_hyp_invalidate(va, size);
 	return OK;
 }
