@@ -16,8 +16,10 @@ class Console:
     """A thread reads the socket into memory and a log file, so that the machine never waits for
     the test and the log is complete whenever the test ends."""
 
-    def __init__(self, sock, log_path):
+    def __init__(self, sock, log_path, fatal=None):
+        """fatal: a regular expression after which waiting for anything else is in vain."""
         self.sock = sock
+        self.fatal = re.compile(fatal.encode()) if fatal else None
         self.log_path = log_path
         self.buffer = bytearray()  # everything, without escape sequences
         self.raw_tail = bytearray()
@@ -69,6 +71,9 @@ class Console:
                     return re.compile(pattern, re.MULTILINE).search(
                         match.group(0).decode(errors="replace")) or match
                 left = deadline - time.monotonic()
+                if self.fatal and self.fatal.search(self.buffer):
+                    raise Timeout(f"expected /{pattern}/; the hypervisor stopped:\n"
+                                  + self.tail(40))
                 if self.ended or left <= 0:
                     why = "the machine ended" if self.ended else f"nothing in {timeout:.0f} s"
                     raise Timeout(f"expected /{pattern}/: {why}; the console's last lines:\n"

@@ -2,6 +2,7 @@
 """A machine that boots Lamina with a given configuration and files, for one test."""
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import emulator  # noqa: E402  (it is in tools/)
 
 ESCAPE = "\x1d"
 PROMPT = r"lamina> "
-PANIC = "panic"
+PANIC = r"\*\*\* Lamina panic"       # how a dump begins
+HALTED = r"\*\*\* (halted|rebooting)"  # how it ends
 SPEED = {"qemu": 1, "bochs": 3}  # how many times longer something may take
 
 
@@ -92,7 +94,7 @@ class Machine:
         options.setdefault("cores", max(1, len(guests)))
         options.setdefault("memory", 512 if host == "bochs" else 768)
         self.emulator = emulator.Emulator(host, image, workdir, **options)
-        self.console = Console(self.emulator.start(), log)
+        self.console = Console(self.emulator.start(), log, HALTED)
 
     @property
     def vendor(self):
@@ -177,8 +179,7 @@ class Machine:
 
     def check(self):
         """After the test: a hypervisor that panicked fails the test, whatever else was seen."""
-        text = self.console.text()
-        if not self.expect_panic and PANIC in text.lower().replace("kernel panic", ""):
+        if not self.expect_panic and re.search(PANIC, self.console.text()):
             raise AssertionError("the hypervisor panicked; the console's last lines:\n"
                                  + self.console.tail(40))
 

@@ -15,6 +15,7 @@ import traceback
 
 from lib.machine import Machine, TOP
 from lib.report import FAIL, PASS, Result, SKIP
+import symbolize  # in tools/, which lib.machine made known
 
 TESTS = []
 
@@ -110,6 +111,14 @@ def where(error):
     return f"{os.path.relpath(frames[-1].filename, TOP)}:{frames[-1].lineno}: " if frames else ""
 
 
+def named(text, build):
+    """With the functions' names behind the addresses, if that is possible."""
+    try:
+        return symbolize.symbolize(text, os.path.join(build, "lamina.elf"))
+    except (OSError, SystemExit):
+        return text
+
+
 def run(test, build, logs):
     lab = Lab(test, build, logs)
     start = time.monotonic()
@@ -125,7 +134,7 @@ def run(test, build, logs):
         raise
     except Exception as e:  # whatever it is, it is this test's failure and the run goes on
         kind = "" if isinstance(e, AssertionError) else f"{type(e).__name__}: "
-        outcome, detail = FAIL, f"{where(e)}{kind}{e}"
+        outcome, detail = FAIL, named(f"{where(e)}{kind}{e}", build)
     finally:
         lab.close()
     return Result(f"target/{test.name}", outcome, time.monotonic() - start, detail,
