@@ -4,12 +4,12 @@
 #include "panic.h"
 #include "x86/asm.h"
 #include "x86/cpu_offsets.h"
-#include "x86/cpuid.h"
 #include "x86/exception.h"
 #include "x86/lapic.h"
 #include "x86/msr.h"
 #include "x86/nmi.h"
 #include "x86/regs.h"
+#include "x86/safe.h"
 #include "x86/segment.h"
 
 #define IDT_ENTRIES  256
@@ -97,6 +97,7 @@ static void load_idt(const struct idt_gate *table)
 void cpu_drain_interrupts(struct cpu *c)
 {
 	struct cpu_arch *a = c->arch;
+	uint64_t status;
 
 	a->draining = true;
 	load_idt(drain_idt);
@@ -105,9 +106,8 @@ void cpu_drain_interrupts(struct cpu *c)
 	load_idt(idt);
 	a->draining = false;
 	/* A machine check in the window looked like an interrupt; it is still marked in progress. */
-	if (cpu_has(FEAT_MCA) && (rdmsr(MSR_MCG_STATUS) & MCG_STATUS_MCIP))
-		panic("machine check while discarding interrupts: MCG_STATUS %#" PRIx64,
-		      rdmsr(MSR_MCG_STATUS));
+	if (rdmsr_safe(MSR_MCG_STATUS, &status) && (status & MCG_STATUS_MCIP))
+		panic("machine check while discarding interrupts: MCG_STATUS %#" PRIx64, status);
 }
 
 uint64_t idt_base(void)
