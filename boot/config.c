@@ -551,7 +551,7 @@ static bool check_bytes(struct parser *p, const char *s, size_t n)
 static void parse_line(struct parser *p, const char *s, size_t n)
 {
 	const char *equals;
-	char key[KEY_MAX * 2 + 1];
+	char key[QUOTE_SIZE + 1]; /* longer ones are unknown; the message cuts them */
 	size_t k = skip_blanks(s, n), length;
 
 	s += k;

@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+// sources: boot/config.c boot/config_values.c boot/report.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "boot/config_parser.h"
+#include "boot/config_values.h"
+#include "log.h"
+
+static struct config config;
+static struct config_lines lines;
+static struct report report;
+static char output[65536];
+
+static void emit(void *ctx, const char *text)
+{
+	(void)ctx;
+	strncat(output, text, sizeof(output) - strlen(output) - 2);
+	strcat(output, "\n");
+}
+
+static void parse_bytes(const char *text, size_t size)
+{
+	/* In memory of its own size, so that the sanitizer sees a read behind its end. */
+	char *copy = malloc(size ? size : 1);
+
+	assert_non_null(copy);
+	memcpy(copy, text, size);
+	memset(&config, 0xa5, sizeof(config));
+	report = (struct report){ .emit = emit, .file = "lamina.conf" };
+	output[0] = '\0';
+	config_parse(copy, size, &config, &lines, &report);
+	free(copy);
+}
+
+static void parse(const char *text)
+{
+	parse_bytes(text, strlen(text));
+}
+
+/* The text has exactly one message, and this is it. */
+static void one_message(const char *text, const char *message)
+{
+	char line[REPORT_TEXT + 2];
+
+	parse(text);
+	snprintf(line, sizeof(line), "%s\n", message);
+	assert_string_equal(output, line);
+}
+
+#define GUEST "[guest one]\nkernel = vmlinuz\nmemory = 64M\ncores = 0\n"
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	parse(GUEST);
+	assert_string_equal(output, "");
+	assert_false(config.strict);
+	assert_int_equal(config.console, CONSOLE_FOCUS);
+	assert_int_equal(config.escape, 0x1d);
+	assert_int_equal(config.log_level, LOG_INFO);
+	assert_false(config.serial_set);
+	assert_int_equal(config.baud, 115200);
+	assert_int_equal(config.memory, 0);
+	assert_int_equal(config.guest_count, 1);
+	assert_true(config.guests[0].valid);
+	assert_true(config.guests[0].autostart);
+	assert_true(config.guests[0].console);
+	assert_string_equal(config.guests[0].name, "one");
+	assert_string_equal(config.guests[0].kernel, "vmlinuz");
+	assert_string_equal(config.guests[0].initrd, "");
+	assert_string_equal(config.guests[0].cmdline, "console=ttyS0");
+	assert_int_equal(config.guests[0].memory, 64 << 20);
+	assert_int_equal(config.guests[0].restart, RESTART_ON_REBOOT);
+	assert_int_equal(config.guests[0].line, 1);
+	assert_true(config_runnable(&config, &report));
+}
+
+static void test_every_key(void **state)
+{
+	(void)state;
+	parse("[lamina]\nstrict=yes\nconsole=all\nescape=ctrl-t\nlog=debug\nserial=0x2f8\n"
+	      "baud=9600\nmemory=64M\n"
+	      "[guest a-B_9]\nkernel=/boot/vmlinuz\ninitrd=\\x\\initrd\n"
+	      "cmdline = console=ttyS0 a=\"b # c\" ; d=[e]\nmemory=2G\ncores= 1, 3-5 ,7\nconsole=no\n"
+	      "restart=always\nautostart=no\n");
+	assert_string_equal(output, "");
+	assert_true(config.strict);
+	assert_int_equal(config.console, CONSOLE_ALL);
+	assert_int_equal(config.escape, 't' - 'a' + 1);
+	assert_int_equal(config.log_level, LOG_DEBUG);
+	assert_true(config.serial_set);
+	assert_int_equal(config.serial_port, 0x2f8);
+	assert_int_equal(config.baud, 9600);
+	assert_int_equal(config.memory, 64 << 20);
+	assert_string_equal(config.guests[0].name, "a-B_9");
+	assert_string_equal(config.guests[0].kernel, "\\boot\\vmlinuz");
+	assert_string_equal(config.guests[0].initrd, "\\x\\initrd");
+	assert_string_equal(config.guests[0].cmdline, "console=ttyS0 a=\"b # c\" ; d=[e]");
+	assert_int_equal(config.guests[0].memory, 2ull << 30);
+	assert_int_equal(config.guests[0].core_count, 5);
+	assert_int_equal(config.guests[0].cores[0], 1);
+	assert_int_equal(config.guests[0].cores[1], 3);
+	assert_int_equal(config.guests[0].cores[3], 5);
+	assert_int_equal(config.guests[0].cores[4], 7);
+	assert_false(config.guests[0].console);
+	assert_false(config.guests[0].autostart);
+	assert_int_equal(config.guests[0].restart, RESTART_ALWAYS);
+}
+
+/* CRLF, a byte order mark, comments, blanks and a last line without its end. */
+static void test_text_forms(void **state)
+{
+	(void)state;
+	parse("\xef\xbb\xbf; caf\xc3\xa9\r\n\t# comment\r\n  [ guest   one ]  \r\n kernel\t=\tk \r\n"
+	      "memory=64m\r\n\r\ncores=2");
+	assert_string_equal(output, "");
+	assert_string_equal(config.guests[0].name, "one");
+	assert_string_equal(config.guests[0].kernel, "k");
+	assert_int_equal(config.guests[0].memory, 64 << 20);
+	assert_int_equal(config.guests[0].cores[0], 2);
+}
+
+static void test_unknown_names(void **state)
+{
+	(void)state;
+	one_message(GUEST "memroy = 1G\n",
+		    "lamina.conf:5: unknown key 'memroy' in section [guest one]; did you mean "
+		    "'memory'?");
+	assert_false(config.guests[0].valid);
+	one_message("[lamina]\nxyzzy = 1\n" GUEST,
+		    "lamina.conf:2: unknown key 'xyzzy' in section [lamina]; docs/configuration.md "
+		    "lists the known ones");
+	assert_true(config.guests[0].valid);
+	one_message(
+		"[lamina]\nkernel = x\n" GUEST,
+		"lamina.conf:2: key 'kernel' does not belong in section [lamina]; it belongs in "
+		"[guest NAME]");
+	one_message(
+		GUEST "escape = ^]\n",
+		"lamina.conf:5: key 'escape' does not belong in section [guest one]; it belongs in "
+		"[lamina]");
+	one_message(
+		"[geust two]\nfoo = 1\nbar\n" GUEST,
+		"lamina.conf:1: unknown section 'geust two'; expected [lamina] or [guest NAME]; did "
+		"you mean 'guest'?");
+	one_message(
+		"[lamina x]\n" GUEST,
+		"lamina.conf:1: unknown section 'lamina x'; expected [lamina] or [guest NAME]; did "
+		"you mean 'lamina'?");
+	one_message(
+		"memory = 1G\ncores = 1\n" GUEST,
+		"lamina.conf:1: key 'memory' before any section; expected [lamina] or [guest NAME] "
+		"above it");
+}
+
+static void test_sections(void **state)
+{
+	(void)state;
+	one_message("[lamina]\n[lamina]\nlog = x\n" GUEST,
+		    "lamina.conf:2: section [lamina] is given twice; the first is in line 1");
+	one_message("[guest]\nkernel = x\n" GUEST,
+		    "lamina.conf:1: section [guest] without a name; expected [guest NAME]");
+	one_message("[guest a b]\n" GUEST,
+		    "lamina.conf:1: guest name 'a b': expected 1 to 31 letters, digits, - or _");
+	one_message(
+		"[guest 01234567890123456789012345678901]\n" GUEST,
+		"lamina.conf:1: guest name '01234567890123456789012345678901': expected 1 to 31 "
+		"letters, digits, - or _");
+	one_message(
+		"[guest a\n" GUEST,
+		"lamina.conf:1: section header '[guest a' does not end with ]; a comment needs a "
+		"line of its own");
+	one_message("[\n" GUEST, "lamina.conf:1: section header '[' does not end with ]; a comment "
+				 "needs a line of its own");
+	one_message("[]\n" GUEST,
+		    "lamina.conf:1: unknown section ''; expected [lamina] or [guest NAME]");
+	one_message(GUEST "[guest one]\nkernel = vmlinuz\nmemory = 64M\ncores = 1\n",
+		    "lamina.conf:5: guest 'one' is defined twice; the first is in line 1");
+	assert_true(config.guests[0].valid);
+	assert_false(config.guests[1].valid);
+}
+
+static void test_guest_errors(void **state)
+{
+	(void)state;
+	one_message("[guest a]\nmemory = 64M\ncores = 1\n" GUEST,
+		    "lamina.conf:1: section [guest a] has no 'kernel'");
+	assert_false(config.guests[0].valid);
+	assert_true(config.guests[1].valid);
+	one_message("[guest a]\nkernel = k\n" GUEST,
+		    "lamina.conf:1: section [guest a] has no 'memory'");
+	one_message(
+		GUEST "memory = 32M\n",
+		"lamina.conf:5: key 'memory' is given twice in this section; the first is in line "
+		"3");
+	one_message(GUEST "initrd =\n", "lamina.conf:5: initrd is empty; expected a path such as "
+					"\\EFI\\lamina\\vmlinuz");
+	one_message(GUEST "initrd = a?b\n",
+		    "lamina.conf:5: initrd = 'a?b': a path cannot have any of : * ? \" < > |");
+	one_message(GUEST "console = maybe\n",
+		    "lamina.conf:5: console = 'maybe': expected yes or no");
+	one_message(
+		GUEST "restart = alway\n",
+		"lamina.conf:5: restart = 'alway': expected reboot, never, crash or always; did you "
+		"mean 'always'?");
+	one_message(GUEST "restart = 7\n",
+		    "lamina.conf:5: restart = '7': expected reboot, never, crash or always");
+	one_message(GUEST "nonsense\n",
+		    "lamina.conf:5: 'nonsense' is neither a section, a comment nor KEY = VALUE");
+	one_message(GUEST "= 5\n",
+		    "lamina.conf:5: '= 5' is neither a section, a comment nor KEY = VALUE");
+}
+
+static void bad_memory(const char *value, const char *why)
+{
+	char text[128], message[256];
+
+	snprintf(text, sizeof(text), "[guest one]\nkernel=k\nmemory = %s\n", value);
+	snprintf(message, sizeof(message), "lamina.conf:3: memory = '%s': %s", value, why);
+	one_message(text, message);
+	assert_false(config.guests[0].valid);
+}
+
+static void test_memory_values(void **state)
+{
+	const char *wrong = "not a size; expected a number and K, M, G or T, such as 512M";
+
+	(void)state;
+	bad_memory("512", "a size without a unit; expected K, M, G or T after the number");
+	bad_memory("", wrong);
+	bad_memory("M", wrong);
+	bad_memory("-64M", wrong);
+	bad_memory("64MB", wrong);
+	bad_memory("0x40M", wrong);
+	bad_memory("64M # half of it", wrong);
+	bad_memory("63M", "expected a multiple of 2M");
+	bad_memory("2M", "out of range; expected from 4M to 16384G");
+	bad_memory("17T", "out of range; expected from 4M to 16384G");
+	bad_memory("99999999999T", "a size beyond 64 bits");
+	bad_memory("99999999999999999999G", wrong);
+	parse("[guest one]\nkernel=k\nmemory = 65536K\n");
+	assert_int_equal(config.guests[0].memory, 64 << 20);
+}
+
+static void bad_cores(const char *value, const char *why)
+{
+	char text[128], message[256];
+
+	snprintf(text, sizeof(text), "[guest one]\nkernel=k\nmemory=64M\ncores = %s\n", value);
+	snprintf(message, sizeof(message), "lamina.conf:4: cores = '%s': %s", value, why);
+	one_message(text, message);
+	assert_false(config.guests[0].valid);
+}
+
+static void test_core_values(void **state)
+{
+	const char *wrong = "not a list of cores; expected a form like 1 or 1,3 or 2-5";
+
+	(void)state;
+	bad_cores("", wrong);
+	bad_cores("a", wrong);
+	bad_cores("1,", wrong);
+	bad_cores("1-", wrong);
+	bad_cores("3-1", wrong);
+	bad_cores("1 2", wrong);
+	bad_cores("-1", wrong);
+	bad_cores("1,1", "the same core twice");
+	bad_cores("1-3,2", "the same core twice");
+	bad_cores("64", "a core number beyond what Lamina supports");
+	bad_cores("0-18446744073709551615", "a core number beyond what Lamina supports");
+	bad_cores("99999999999999999999", wrong);
+	parse("[guest one]\nkernel=k\nmemory=64M\ncores=0-63\n");
+	assert_string_equal(output, "");
+	assert_int_equal(config.guests[0].core_count, CONFIG_MAX_CPUS);
+}
+
+static void test_shared_core(void **state)
+{
+	(void)state;
+	one_message(
+		GUEST "[guest two]\nkernel=k\nmemory=64M\ncores=1,0\n"
+		      "[guest three]\nkernel=k\nmemory=64M\ncores=1\n",
+		"lamina.conf:8: core 0 of guest 'two' is given to guest 'one' already (line 1)");
+	assert_true(config.guests[0].valid);
+	assert_false(config.guests[1].valid);
+	assert_true(config.guests[2].valid); /* a guest that is left out has no cores */
+}
+
+static void test_assigned_cores(void **state)
+{
+	(void)state;
+	parse("[guest a]\nkernel=k\nmemory=64M\n[guest b]\nkernel=k\nmemory=64M\ncores=0,2\n"
+	      "[guest c]\nkernel=k\nmemory=64M\n");
+	assert_string_equal(output, "");
+	assert_int_equal(config.guests[0].core_count, 1);
+	assert_int_equal(config.guests[0].cores[0], 1);
+	assert_int_equal(config.guests[2].core_count, 1);
+	assert_int_equal(config.guests[2].cores[0], 3);
+	one_message(
+		"[guest a]\nkernel=k\nmemory=64M\ncores=0-63\n[guest b]\nkernel=k\nmemory=64M\n",
+		"lamina.conf:5: no core is left for guest 'b'");
+}
+
+static void test_lamina_values(void **state)
+{
+	(void)state;
+	one_message("[lamina]\nstrict = on\n" GUEST,
+		    "lamina.conf:2: strict = 'on': expected yes or no");
+	one_message(
+		"[lamina]\nconsole = fokus\n" GUEST,
+		"lamina.conf:2: console = 'fokus': expected focus or all; did you mean 'focus'?");
+	one_message("[lamina]\nlog = verbose\n" GUEST,
+		    "lamina.conf:2: log = 'verbose': expected error, warn, info or debug");
+	one_message(
+		"[lamina]\nserial = com1\n" GUEST,
+		"lamina.conf:2: serial = 'com1': expected auto, none or an I/O port such as 0x3f8");
+	one_message("[lamina]\nserial = 0x10000\n" GUEST,
+		    "lamina.conf:2: serial = '0x10000': expected auto, none or an I/O port such as "
+		    "0x3f8");
+	one_message(
+		"[lamina]\nbaud = 1000\n" GUEST,
+		"lamina.conf:2: baud = '1000': expected a rate that divides 115200, such as 115200 "
+		"or 9600");
+	one_message(
+		"[lamina]\nbaud = 0\n" GUEST,
+		"lamina.conf:2: baud = '0': expected a rate that divides 115200, such as 115200 or "
+		"9600");
+	one_message("[lamina]\nmemory = 2M\n" GUEST,
+		    "lamina.conf:2: memory = '2M': out of range; expected from 8M to 64G");
+	parse("[lamina]\nserial = none\nmemory = auto\n" GUEST);
+	assert_string_equal(output, "");
+	assert_true(config.serial_set);
+	assert_int_equal(config.serial_port, 0);
+}
+
+static void test_escape(void **state)
+{
+	uint8_t key;
+
+	(void)state;
+	assert_null(value_key("ctrl-a", &key));
+	assert_int_equal(key, 1);
+	assert_null(value_key("Ctrl-]", &key));
+	assert_int_equal(key, 0x1d);
+	assert_null(value_key("^_", &key));
+	assert_int_equal(key, 0x1f);
+	assert_null(value_key("29", &key));
+	assert_int_equal(key, 29);
+	assert_null(value_key("0x1e", &key));
+	assert_int_equal(key, 0x1e);
+	assert_non_null(value_key("ctrl-", &key));
+	assert_non_null(value_key("ctrl-@", &key));
+	assert_non_null(value_key("ctrl-ab", &key));
+	assert_non_null(value_key("^1", &key));
+	assert_non_null(value_key("0", &key));
+	assert_non_null(value_key("128", &key));
+	one_message(
+		"[lamina]\nescape = ctrl-a\n" GUEST,
+		"lamina.conf:2: warning: escape = 'ctrl-a' is screen's and QEMU's own escape key");
+	assert_int_equal(config.escape, 1);
+	assert_int_equal(report.errors, 0);
+	one_message("[lamina]\nescape = 120\n" GUEST,
+		    "lamina.conf:2: warning: escape = '120' is a printable character, which then "
+		    "cannot be typed");
+}
+
+static void test_strange_bytes(void **state)
+{
+	static const char nul[] = GUEST "cmdline = a\0b\n";
+	char text[128];
+
+	(void)state;
+	parse_bytes(nul, sizeof(nul) - 1);
+	assert_string_equal(output,
+			    "lamina.conf:5: byte 12 of the line is NUL; expected a text file\n");
+	assert_false(config.guests[0].valid);
+	one_message(GUEST "initrd = caf\xc3\xa9\n",
+		    "lamina.conf:5: byte 0xc3 in column 13; only ASCII text is supported here");
+	snprintf(text, sizeof(text), "%s", "\xff\xfe[");
+	one_message(text, "lamina.conf: this file is UTF-16; save it as ASCII or UTF-8");
+	assert_int_equal(config.guest_count, 0);
+	assert_false(config_runnable(&config, &report));
+}
+
+static void test_lengths(void **state)
+{
+	static char text[CONFIG_FILE_MAX + 2];
+	size_t n;
+
+	(void)state;
+	n = (size_t)sprintf(text, "%scmdline = ", GUEST);
+	memset(text + n, 'x', CONFIG_CMDLINE_LEN - 1);
+	text[n + CONFIG_CMDLINE_LEN - 1] = '\0';
+	parse(text);
+	assert_string_equal(output, "");
+	assert_int_equal(strlen(config.guests[0].cmdline), CONFIG_CMDLINE_LEN - 1);
+	memset(text + n, 'x', 10000);
+	text[n + 10000] = '\0';
+	one_message(text, "lamina.conf:5: cmdline has more than 2047 characters");
+	n = (size_t)sprintf(text, "%sinitrd = ", GUEST);
+	memset(text + n, 'x', CONFIG_PATH_LEN);
+	text[n + CONFIG_PATH_LEN] = '\0';
+	parse(text);
+	assert_non_null(strstr(output, "a path of 128 characters; at most 127 are supported"));
+	memset(text, 'k', 5000);
+	strcpy(text + 5000, " = 1\n" GUEST);
+	parse(text);
+	assert_non_null(strstr(output, "...' before any section"));
+	memset(text, '\n', CONFIG_FILE_MAX + 1);
+	parse_bytes(text, CONFIG_FILE_MAX + 1);
+	assert_string_equal(output,
+			    "lamina.conf: 65537 bytes; a configuration has at most 65536\n");
+	parse_bytes(text, CONFIG_FILE_MAX);
+	assert_string_equal(output, "");
+}
+
+static void test_too_many_guests(void **state)
+{
+	char text[4096] = "";
+	int i;
+
+	(void)state;
+	for (i = 0; i <= CONFIG_MAX_GUESTS; i++)
+		sprintf(text + strlen(text), "[guest g%d]\nkernel=k\nmemory=64M\n", i);
+	one_message(text,
+		    "lamina.conf:49: guest 'g16' is one too many; at most 16 guests are supported");
+	assert_int_equal(config.guest_count, CONFIG_MAX_GUESTS);
+	assert_true(config.guests[CONFIG_MAX_GUESTS - 1].valid);
+}
+
+/* A thousand wrong lines: forty are shown, all are counted, and the end says how many are hidden. */
+static void test_message_limit(void **state)
+{
+	static char text[20000];
+	const char *p;
+	int i, shown = 0;
+
+	(void)state;
+	text[0] = '\0';
+	strcat(text, "[lamina]\n");
+	for (i = 0; i < 1000; i++)
+		strcat(text, "wrong\n");
+	parse(text);
+	for (p = output; (p = strstr(p, "neither")); p++)
+		shown++;
+	assert_int_equal(shown, REPORT_MAX);
+	assert_int_equal(report.errors, 1000);
+	report_finish(&report);
+	assert_non_null(strstr(output, "lamina.conf: 960 more messages are not shown"));
+}
+
+static void test_runnable(void **state)
+{
+	(void)state;
+	parse("");
+	assert_false(config_runnable(&config, &report));
+	assert_string_equal(output,
+			    "lamina.conf: no guest; expected at least one section [guest NAME]\n");
+	parse("[guest a]\n");
+	assert_false(config_runnable(&config, &report));
+	assert_non_null(strstr(output, "lamina.conf: no guest is left to start\n"));
+	parse("[lamina]\nfoo = 1\n" GUEST);
+	assert_true(config_runnable(&config, &report));
+	parse("[lamina]\nstrict = yes\n" GUEST "[guest b]\nkernel = k\nmemory = 1K\n");
+	assert_false(config_runnable(&config, &report));
+	assert_non_null(strstr(output,
+			       "lamina.conf: strict = yes: nothing is started because of the 1 "
+			       "error above\n"));
+	parse("[lamina]\nstrict = yes\nescape = ctrl-a\n" GUEST);
+	assert_true(config_runnable(&config, &report)); /* a warning is no error */
+}
+
+static void check(const char *text, uint32_t cores, uint64_t memory)
+{
+	const struct config_machine m = { cores, memory };
+
+	parse(text);
+	config_check_machine(&config, &lines, &m, &report);
+}
+
+static void test_machine(void **state)
+{
+	(void)state;
+	check(GUEST, 1, 64 << 20);
+	assert_string_equal(output, "");
+	check("[guest a]\nkernel=k\nmemory=64M\ncores=4\n" GUEST, 4, SIZE_1G);
+	assert_string_equal(output,
+			    "lamina.conf:4: guest 'a' wants core 4; this machine has 4 (0 to 3)\n");
+	assert_false(config.guests[0].valid);
+	assert_true(config.guests[1].valid);
+	check(GUEST "[guest b]\nkernel=k\nmemory=512M\ncores=1\n[guest c]\nkernel=k\nmemory=64M\n",
+	      3, 512 << 20);
+	assert_string_equal(output, "lamina.conf:7: guest 'b' wants 512M of memory; 448M of this "
+				    "machine's 512M are left\n");
+	assert_true(config.guests[2].valid);
+	check(GUEST "[guest b]\nkernel=k\nmemory=64M\n", 1, SIZE_1G);
+	assert_string_equal(output,
+			    "lamina.conf:5: no core is left for guest 'b'; this machine has 1\n");
+}
+
+static void test_nearest(void **state)
+{
+	static const char *const names[] = { "kernel", "initrd", "memory", "cores", "console" };
+	const size_t n = ARRAY_SIZE(names);
+
+	(void)state;
+	assert_string_equal(nearest_name("kernl", names, n), "kernel");
+	assert_string_equal(nearest_name("memroy", names, n), "memory");
+	assert_string_equal(nearest_name("core", names, n), "cores");
+	assert_string_equal(nearest_name("consle", names, n), "console");
+	assert_null(nearest_name("", names, n));
+	assert_null(nearest_name("x", names, n));
+	assert_null(nearest_name("ram", names, n));
+	assert_null(nearest_name("a-very-long-word-that-is-no-key", names, n));
+}
+
+static void test_quote(void **state)
+{
+	char out[QUOTE_SIZE], all[256];
+	int i;
+
+	(void)state;
+	assert_string_equal(quote_bytes(out, "a\x01\xff", 3), "'a\\x01\\xff'");
+	for (i = 0; i < 256; i++) {
+		memset(all, i, sizeof(all));
+		quote_bytes(out, all, sizeof(all));
+		assert_true(strlen(out) < QUOTE_SIZE);
+		assert_string_equal(out + strlen(out) - 4, "...'");
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),        cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_text_forms),      cmocka_unit_test(test_unknown_names),
+		cmocka_unit_test(test_sections),        cmocka_unit_test(test_guest_errors),
+		cmocka_unit_test(test_memory_values),   cmocka_unit_test(test_core_values),
+		cmocka_unit_test(test_shared_core),     cmocka_unit_test(test_assigned_cores),
+		cmocka_unit_test(test_lamina_values),   cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_strange_bytes),   cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_too_many_guests), cmocka_unit_test(test_message_limit),
+		cmocka_unit_test(test_runnable),        cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_nearest),         cmocka_unit_test(test_quote),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
