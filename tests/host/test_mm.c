@@ -270,7 +270,7 @@ static void test_replace_under_execution(void **state unused)
 	struct slot s = ram(GIB_PAGES + 100, 2000, 5 * GIB_PAGES + 100);
 	struct slot_txn txn;
 
-	create(ram(0, GIB_PAGES + 100, 4 * GIB_PAGES));
+	create(ram(GIB_PAGES - 700, 800, 5 * GIB_PAGES - 700));
 	create(s);
 	for (int i = 0; i < 8; i++) {
 		s.pfn.v ^= 1ull << 20 | (i & 1);
