@@ -262,6 +262,13 @@ enum status must_check vcpu_read_linear(struct vcpu *v, uint64_t gla, void *buf,
 enum status must_check vcpu_write_linear(struct vcpu *v, uint64_t gla, const void *buf, size_t len);
 
 /*
+ * Bytes of the instruction at RIP, 1 to 15, fetched through the guest's own paging: for exits whose
+ * instruction's length the hardware does not tell. 0: it cannot be fetched or is no instruction any
+ * more, since the guest has changed it; entering again executes what is there now.
+ */
+uint8_t vcpu_instruction_length(struct vcpu *v);
+
+/*
  * Registers as they are now, from any core: a running vCPU is interrupted for them. ERR_TIMEOUT if
  * its core does not answer within 100 ms, ERR_NOT_FOUND if it never ran.
  */

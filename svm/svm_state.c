@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <string.h>
 
-#include "core/decode.h"
 #include "core/msr.h"
 #include "svm/svm.h"
 #include "x86/asm.h"
@@ -177,7 +176,6 @@ static uint64_t next_rip(struct vcpu *v)
 		return c->exit_info2;
 	if (next_rip_valid(c) && c->next_rip - v->rip <= MAX_INSN && c->next_rip != v->rip)
 		return c->next_rip;
-	/* Length 0: the instruction is gone. Entering again executes what is there now. */
 	return v->rip + vcpu_instruction_length(v);
 }
 
