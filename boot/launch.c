@@ -99,7 +99,7 @@ static void fill_info(struct boot_info *bi)
 /* Our own ranges first: nothing that the firmware says about the same memory can displace them. */
 static void fill_regions(struct boot_info *bi)
 {
-	struct region_list l = { bi->regions, 0, BOOT_INFO_REGIONS, 0 };
+	struct region_list l = { bi->regions, 0, BOOT_INFO_REGIONS, 0, false };
 	const struct efi_map *m = &loader.map;
 	uint32_t i;
 

@@ -59,6 +59,7 @@ static bool insert(struct region_list *l, uint32_t i, uint64_t base, uint64_t en
 
 	if (l->count == l->max) {
 		l->lost++;
+		l->closed |= type != REGION_USABLE;
 		return false;
 	}
 	memmove(&r[i + 1], &r[i], (l->count - i) * sizeof(*r));
@@ -136,6 +137,8 @@ void region_add(struct region_list *l, uint64_t base, uint64_t size, enum region
 	uint64_t end = base + size;
 	uint32_t i = find(l, base), first = i;
 
+	if (type == REGION_USABLE && l->closed)
+		return;
 	while (base < end) {
 		struct boot_region *r = &l->regions[i];
 		uint64_t stop;

@@ -14,7 +14,8 @@
 struct region_list {
 	struct boot_region *regions;
 	uint32_t count, max;
-	uint32_t lost; /* ranges without a place; never part of a usable region */
+	uint32_t lost; /* ranges without a place */
+	bool closed;   /* one of them was not usable: no usable range is added any more */
 };
 
 /*

@@ -107,7 +107,7 @@ bool memory_survey(void)
 		say("Lamina: the firmware does not tell its memory map");
 		return false;
 	}
-	loader.memory = (struct region_list){ regions, 0, ARRAY_SIZE(regions), 0 };
+	loader.memory = (struct region_list){ regions, 0, ARRAY_SIZE(regions), 0, false };
 	region_add_efi(&loader.memory, m->buffer, m->size, m->stride, MEMMAP_BEFORE_EXIT);
 	return true;
 }
