@@ -240,6 +240,32 @@ void vmx_caps_log(void)
 		 c->proc2 & PROC2_VPID ? "on" : "off", c->invept_single ? "per root" : "all only");
 }
 
+static bool allowed(uint32_t msr, uint32_t controls)
+{
+	uint64_t cap = rdmsr(msr);
+
+	return !((uint32_t)cap & ~controls) && !(controls & ~(uint32_t)(cap >> 32));
+}
+
+bool vmx_core_agrees(void)
+{
+	const struct vmx_caps *c = &vmx_caps;
+	uint64_t basic = rdmsr(MSR_VMX_BASIC);
+	bool t = basic & VMX_BASIC_TRUE_CONTROLS;
+
+	return VMX_BASIC_REVISION(basic) == c->revision &&
+	       allowed(t ? MSR_VMX_TRUE_PINBASED : MSR_VMX_PINBASED_CTLS, c->pin) &&
+	       allowed(t ? MSR_VMX_TRUE_PROCBASED : MSR_VMX_PROCBASED_CTLS, c->proc) &&
+	       allowed(MSR_VMX_PROCBASED_CTLS2, c->proc2) &&
+	       allowed(t ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT_CTLS, c->exit) &&
+	       allowed(t ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY_CTLS, c->entry) &&
+	       !(c->ept_vpid & ~rdmsr(MSR_VMX_EPT_VPID_CAP)) &&
+	       rdmsr(MSR_VMX_CR0_FIXED0) == c->cr0_fixed0 &&
+	       rdmsr(MSR_VMX_CR0_FIXED1) == c->cr0_fixed1 &&
+	       rdmsr(MSR_VMX_CR4_FIXED0) == c->cr4_fixed0 &&
+	       rdmsr(MSR_VMX_CR4_FIXED1) == c->cr4_fixed1;
+}
+
 enum status vmx_unlock_core(void)
 {
 	uint64_t fc;

@@ -33,14 +33,15 @@ static bool vmxon(void *region)
 	return !failed;
 }
 
-/*
- * The fixed bits are those of the boot core: a core that differs is refused, because a guest's
- * controls are computed once (SDM vol. 3, A.7, A.8).
- */
+/* A guest's controls and the format of its tables are chosen once, on the boot core. */
 static enum status vmx_cpu_enable(struct cpu *c, struct page_budget *budget)
 {
 	if (vmx_unlock_core() != OK) {
 		log_error("VMX: core %u: the firmware has locked VMX off", c->index);
+		return ERR_UNSUPPORTED;
+	}
+	if (!vmx_core_agrees()) {
+		log_error("VMX: core %u can do less than the boot core: it stays unused", c->index);
 		return ERR_UNSUPPORTED;
 	}
 	if (!c->vendor)

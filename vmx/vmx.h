@@ -48,6 +48,9 @@ static inline struct vmx_vcpu *vmx_of(const struct vcpu *v)
 enum status vmx_caps_init(void) must_check;
 void vmx_caps_log(void);
 
+/* The calling core can do what was chosen on the boot core. */
+bool vmx_core_agrees(void);
+
 /* Let the calling core use VMXON: lock IA32_FEATURE_CONTROL if the firmware has left it open. */
 enum status vmx_unlock_core(void) must_check;
 
