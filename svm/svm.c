@@ -74,6 +74,7 @@ static enum status svm_cpu_enable(struct cpu *c, struct page_budget *budget)
 		if (!p->host_save || !p->host)
 			return ERR_NOMEM;
 	}
+	svm_apply_workarounds(c);
 	asid_pool_init(&p->asid, svm_caps.asids, svm_caps.flush_by_asid);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, virt_to_hpa(p->host_save).v);

@@ -74,6 +74,9 @@ static inline void svm_dirty(struct svm_vcpu *s, uint64_t groups)
 enum status svm_read_caps(void) must_check;
 void svm_log_caps(void);
 
+/* errata.c: on the calling core; the same on all cores of a machine. */
+void svm_apply_workarounds(struct cpu *c);
+
 /* npt.c: the format of the nested tables on this CPU. */
 enum status svm_npt_format(struct spte_format *f) must_check;
 
