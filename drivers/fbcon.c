@@ -118,9 +118,7 @@ void fbcon_putc(struct fbcon *f, uint8_t c)
 			f->x--;
 		break;
 	case '\t':
-		do
-			put_glyph(f, ' ');
-		while (f->x % TAB_WIDTH && f->x < f->cols);
+		f->x = (uint32_t)min_u64(ALIGN_UP(f->x + 1, TAB_WIDTH), f->cols - 1);
 		break;
 	default:
 		/* The first byte of a UTF-8 sequence stands for all of it. */
