@@ -346,7 +346,7 @@ tidy: $(NEWLIB_OK) ## clang-tidy
 
 cppcheck: ## cppcheck
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance --std=c11 \
-		--platform=unix64 --inline-suppr --suppressions-list=tools/cppcheck.txt -j $$(nproc) \
+		--platform=unix64 -U__ASSEMBLER__ -U__ASSEMBLY__ --inline-suppr --suppressions-list=tools/cppcheck.txt -j $$(nproc) \
 		$(INCLUDES) $(HV_DIRS) boot lib
 
 layering: $(NEWLIB_OK) ## do the folders depend on each other as they should?
