@@ -106,4 +106,7 @@ const char *guest_state_name(enum guest_state s);
 enum status must_check guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len);
 enum status must_check guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len);
 
+/* Set bits of one byte atomically, as the CPU does with accessed and dirty bits. */
+enum status must_check guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits);
+
 #endif

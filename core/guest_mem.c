@@ -50,3 +50,17 @@ enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
 {
 	return copy(g, gpa, (uint8_t *)buf, len, true);
 }
+
+enum status guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits)
+{
+	uint64_t left;
+	hpa_t hpa;
+	enum status s;
+
+	mm_read_begin();
+	s = tdp_translate(&g->tdp, gpa, ACCESS_W, &hpa, &left);
+	if (s == OK)
+		__atomic_fetch_or((uint8_t *)window_map(WINDOW_GUEST, hpa), bits, __ATOMIC_ACQ_REL);
+	mm_read_end();
+	return s;
+}

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/walk.h"
+
+#include <string.h>
+
+#include "core/guest.h"
+#include "core/hvm.h"
+#include "core/hw.h"
+#include "x86/regs.h"
+
+/* Entries of all formats: SDM vol. 3, 4.3 to 4.5. */
+#define PTE_P    BIT(0)
+#define PTE_W    BIT(1)
+#define PTE_U    BIT(2)
+#define PTE_A    BIT(5)
+#define PTE_D    BIT(6)
+#define PTE_PS   BIT(7)
+#define PTE_NX   BIT(63)
+#define PTE_ADDR BITS(51, 12)
+
+#define MAX_LEVELS 5
+
+/* Segment access rights as in struct segment. */
+#define SEG_TYPE_WRITE  0x02 /* data: writable; code: readable */
+#define SEG_TYPE_EXPAND 0x04 /* data: expand-down */
+#define SEG_TYPE_CODE   0x08
+#define SEG_PRESENT     0x80
+#define SEG_L           0x2000
+#define SEG_DB          0x4000
+
+struct walk {
+	struct vcpu *v;
+	const struct vcpu_sregs *s;
+	uint64_t gla;
+	unsigned access;
+	unsigned levels; /* of the paging mode */
+	unsigned depth;  /* entries read so far */
+	uint64_t entry[MAX_LEVELS];
+	gpa_t where[MAX_LEVELS];
+	bool writable, user, nx; /* rights of all levels together */
+	bool legacy;             /* 4-byte entries */
+};
+
+enum insn_mode vcpu_mode(const struct vcpu_sregs *s)
+{
+	if ((s->efer & EFER_LMA) && (s->seg[SEG_CS].access & SEG_L))
+		return INSN_64;
+	return (s->seg[SEG_CS].access & SEG_DB) ? INSN_32 : INSN_16;
+}
+
+static unsigned phys_bits(void)
+{
+	static unsigned bits; /* the same on all cores */
+
+	if (!bits) {
+		unsigned b = hw_cpuid(0x80000008, 0).eax & 0xff;
+
+		bits = b ? b : 36;
+	}
+	return bits;
+}
+
+static bool canonical(const struct vcpu_sregs *s, uint64_t gla)
+{
+	unsigned unused_bits = (s->cr4 & CR4_LA57) ? 7 : 16;
+
+	return (uint64_t)((int64_t)(gla << unused_bits) >> unused_bits) == gla;
+}
+
+static uint32_t base_error(const struct walk *w)
+{
+	return (w->access & WALK_WRITE ? PF_W : 0) | (w->s->cpl == 3 ? PF_U : 0) |
+	       ((w->access & WALK_FETCH) && (w->s->efer & EFER_NXE || w->s->cr4 & CR4_SMEP) ? PF_I
+											    : 0);
+}
+
+static enum status fail(const struct walk *w, uint32_t cause, uint32_t *error)
+{
+	*error = base_error(w) | cause;
+	return ERR_FAULT;
+}
+
+/* Read the entry for level `level` (1 is the last) in the table at `table`. */
+static enum status read_entry(struct walk *w, gpa_t table, unsigned level)
+{
+	unsigned bits = w->legacy ? 10 : 9;
+	unsigned size = w->legacy ? 4 : 8;
+	uint64_t index = (w->gla >> (PAGE_SHIFT + bits * (level - 1))) & (BIT(bits) - 1);
+	gpa_t where = GPA(table.v + index * size);
+	uint64_t entry = 0;
+
+	if (guest_read(w->v->guest, where, &entry, size) != OK)
+		return ERR_NOT_FOUND;
+	w->entry[w->depth] = entry;
+	w->where[w->depth++] = where;
+	return OK;
+}
+
+/* Bits that must be 0 in a present entry: addresses the CPU lacks, NX without NXE, misaligned pages. */
+static bool reserved_set(const struct walk *w, uint64_t entry, unsigned level, bool leaf)
+{
+	uint64_t reserved;
+
+	if (w->legacy)
+		return leaf && level == 2 && (entry & BIT(21));
+	reserved = BITS(51, phys_bits());
+	if (!(w->s->efer & EFER_NXE))
+		reserved |= PTE_NX;
+	if (level >= 4)
+		reserved |= PTE_PS;
+	if (leaf && level > 1)
+		reserved |= BITS(11 + 9 * (level - 1), 13);
+	return entry & reserved;
+}
+
+/* The PDPTEs of PAE paging carry no rights: present or not. */
+static bool is_pdpte(const struct walk *w, unsigned level)
+{
+	return w->levels == 3 && level == 3;
+}
+
+static bool is_leaf(const struct walk *w, uint64_t entry, unsigned level)
+{
+	if (level == 1)
+		return true;
+	if (!(entry & PTE_PS) || level > 3 || is_pdpte(w, level))
+		return false;
+	return !w->legacy || (w->s->cr4 & CR4_PSE);
+}
+
+static gpa_t leaf_address(const struct walk *w, uint64_t entry, unsigned level)
+{
+	unsigned shift = PAGE_SHIFT + (w->legacy ? 10 : 9) * (level - 1);
+	uint64_t offset = w->gla & (BIT(shift) - 1);
+
+	if (w->legacy && level == 2) /* PSE-36: bits 20:13 are address bits 39:32 */
+		return GPA((entry & BITS(31, 22)) | (entry & BITS(20, 13)) << 19 | offset);
+	return GPA((entry & PTE_ADDR & ~(BIT(shift) - 1)) | offset);
+}
+
+/* SDM vol. 3, 4.6.1. */
+static bool allowed(const struct walk *w)
+{
+	const struct vcpu_sregs *s = w->s;
+	bool user_mode = s->cpl == 3;
+
+	if (user_mode && !w->user)
+		return false;
+	if (w->access & WALK_FETCH) {
+		if (w->nx)
+			return false;
+		return user_mode || !w->user || !(s->cr4 & CR4_SMEP);
+	}
+	if (!user_mode && w->user && (s->cr4 & CR4_SMAP) && !(w->v->rflags & RFLAGS_AC))
+		return false;
+	if ((w->access & WALK_WRITE) && !w->writable)
+		return !user_mode && !(s->cr0 & CR0_WP);
+	return true;
+}
+
+/* Accessed in every entry that was used, dirty in the last one of a write. */
+static void mark_used(const struct walk *w)
+{
+	unsigned i;
+
+	for (i = 0; i < w->depth; i++) {
+		uint64_t bits = PTE_A;
+
+		if (is_pdpte(w, w->levels - i))
+			continue;
+		if (i == w->depth - 1 && (w->access & WALK_WRITE))
+			bits |= PTE_D;
+		/* Read-only tables: the CPU would fault here in a way that no guest expects. */
+		if ((w->entry[i] & bits) != bits)
+			(void)guest_set_bits(w->v->guest, w->where[i], (uint8_t)bits);
+	}
+}
+
+static enum status descend(struct walk *w, gpa_t *gpa, uint32_t *error)
+{
+	gpa_t table = GPA(w->s->cr3 & PTE_ADDR);
+	unsigned level;
+
+	if (w->legacy)
+		table = GPA(w->s->cr3 & BITS(31, 12));
+	else if (w->levels == 3)
+		table = GPA(w->s->cr3 & BITS(31, 5));
+	for (level = w->levels;; level--) {
+		uint64_t entry;
+		bool leaf;
+
+		if (read_entry(w, table, level) != OK)
+			return ERR_NOT_FOUND;
+		entry = w->entry[w->depth - 1];
+		if (!(entry & PTE_P))
+			return fail(w, 0, error);
+		leaf = is_leaf(w, entry, level);
+		if (!is_pdpte(w, level)) {
+			if (reserved_set(w, entry, level, leaf))
+				return fail(w, PF_P | PF_RSVD, error);
+			w->writable &= !!(entry & PTE_W);
+			w->user &= !!(entry & PTE_U);
+			w->nx |= !w->legacy && (entry & PTE_NX);
+		}
+		if (leaf) {
+			*gpa = leaf_address(w, entry, level);
+			break;
+		}
+		table = GPA(entry & PTE_ADDR);
+	}
+	return allowed(w) ? OK : fail(w, PF_P, error);
+}
+
+enum status walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, unsigned access,
+		     gpa_t *gpa, uint32_t *error)
+{
+	struct walk w = {
+		.v = v, .s = s, .gla = gla, .access = access, .writable = true, .user = true
+	};
+	enum status status;
+
+	if (!(s->cr0 & CR0_PG)) {
+		*gpa = GPA(gla & 0xffffffff);
+		return OK;
+	}
+	if (s->efer & EFER_LMA)
+		w.levels = (s->cr4 & CR4_LA57) ? 5 : 4;
+	else if (s->cr4 & CR4_PAE)
+		w.levels = 3;
+	else
+		w.levels = 2;
+	w.legacy = w.levels == 2;
+	/* Outside of long mode linear addresses have 32 bits, and PAE takes only two for its top. */
+	if (!(s->efer & EFER_LMA))
+		w.gla &= 0xffffffff;
+	status = descend(&w, gpa, error);
+	if (status == OK)
+		mark_used(&w);
+	return status;
+}
+
+/* ------------------------------------------------------------------ segmentation */
+
+/* In protected mode: may the segment be used so? Real mode has no types. */
+static bool type_allows(const struct vcpu_sregs *s, const struct segment *g, unsigned access)
+{
+	if (!(s->cr0 & CR0_PE))
+		return true;
+	if (!(g->access & SEG_PRESENT))
+		return false;
+	if (access & WALK_FETCH)
+		return g->access & SEG_TYPE_CODE;
+	if (access & WALK_WRITE)
+		return !(g->access & SEG_TYPE_CODE) && (g->access & SEG_TYPE_WRITE);
+	return !(g->access & SEG_TYPE_CODE) || (g->access & SEG_TYPE_WRITE);
+}
+
+static bool within_limit(const struct segment *g, uint64_t offset, size_t size)
+{
+	uint64_t last = offset + size - 1;
+	bool expand_down = !(g->access & SEG_TYPE_CODE) && (g->access & SEG_TYPE_EXPAND);
+
+	if (!expand_down)
+		return last <= g->limit;
+	return offset > g->limit && last <= (g->access & SEG_DB ? 0xffffffffu : 0xffffu);
+}
+
+enum status walk_segment(const struct vcpu_sregs *s, uint8_t seg, uint64_t offset, size_t size,
+			 unsigned access, uint64_t *gla, uint8_t *vector)
+{
+	const struct segment *g = &s->seg[seg];
+
+	*vector = seg == SEG_SS ? VEC_SS : VEC_GP;
+	if (vcpu_mode(s) == INSN_64) {
+		/* Only FS and GS have a base there, and nothing has a limit. */
+		*gla = offset + (seg >= SEG_FS ? g->base : 0);
+		if (!canonical(s, *gla) || !canonical(s, *gla + size - 1))
+			return ERR_FAULT;
+		return OK;
+	}
+	if (!type_allows(s, g, access) || !within_limit(g, offset, size))
+		return ERR_FAULT;
+	*gla = (uint32_t)(g->base + offset);
+	return OK;
+}
+
+/* ------------------------------------------------------------------ memory */
+
+/* One piece within a page. ERR_FAULT: a fault was injected, or the guest stopped. */
+static enum status copy_page(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, void *buf,
+			     size_t len, unsigned access)
+{
+	uint32_t error = 0;
+	gpa_t gpa;
+	enum status status = walk_gla(v, s, gla, access, &gpa, &error);
+
+	if (status == ERR_FAULT) {
+		hvm->inject_page_fault(v, gla, error);
+		return ERR_FAULT;
+	}
+	if (status == OK)
+		status = access & WALK_WRITE ? guest_write(v->guest, gpa, buf, len)
+					     : guest_read(v->guest, gpa, buf, len);
+	if (status != OK) {
+		vcpu_die(v, "emulated access at linear %#llx reaches no memory",
+			 (unsigned long long)gla);
+		return ERR_FAULT;
+	}
+	return OK;
+}
+
+static enum status copy(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, uint8_t *buf,
+			size_t len, unsigned access)
+{
+	while (len) {
+		uint64_t piece = min_u64(len, PAGE_SIZE - (gla & ~PAGE_MASK));
+		enum status status = copy_page(v, s, gla, buf, piece, access);
+
+		if (status != OK)
+			return status;
+		gla += piece;
+		buf += piece;
+		len -= piece;
+	}
+	return OK;
+}
+
+enum status walk_read(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, void *buf,
+		      size_t len, unsigned access)
+{
+	return copy(v, s, gla, buf, len, access & ~(unsigned)WALK_WRITE);
+}
+
+/* Both pages of a write are checked before the first byte changes. */
+enum status walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, const void *buf,
+		       size_t len)
+{
+	uint64_t last = gla + len - 1;
+	uint32_t error = 0;
+	gpa_t gpa;
+
+	if (((gla ^ last) & PAGE_MASK) &&
+	    walk_gla(v, s, last & PAGE_MASK, WALK_WRITE, &gpa, &error) == ERR_FAULT) {
+		enum status first = walk_gla(v, s, gla, WALK_WRITE, &gpa, &error);
+
+		/* The fault of the first page comes first. */
+		if (first == OK)
+			(void)walk_gla(v, s, last & PAGE_MASK, WALK_WRITE, &gpa, &error);
+		hvm->inject_page_fault(v, first == OK ? last & PAGE_MASK : gla, error);
+		return ERR_FAULT;
+	}
+	return copy(v, s, gla, (uint8_t *)buf, len, WALK_WRITE);
+}
+
+enum status vcpu_read_linear(struct vcpu *v, uint64_t gla, void *buf, size_t len, bool fetch)
+{
+	struct vcpu_sregs s;
+
+	hvm->get_sregs(v, &s);
+	return walk_read(v, &s, gla, buf, len, fetch ? WALK_FETCH : 0);
+}
+
+enum status vcpu_write_linear(struct vcpu *v, uint64_t gla, const void *buf, size_t len)
+{
+	struct vcpu_sregs s;
+
+	hvm->get_sregs(v, &s);
+	return walk_write(v, &s, gla, buf, len);
+}
+
+/* ------------------------------------------------------------------ instructions */
+
+/* The second page is read only if the instruction really goes on there: it need not be mapped. */
+enum status walk_fetch(struct vcpu *v, const struct vcpu_sregs *s, struct insn *insn,
+		       uint8_t *bytes, size_t *count)
+{
+	enum insn_mode mode = vcpu_mode(s);
+	uint64_t rip = mode == INSN_64 ? v->rip : (uint32_t)v->rip;
+	uint64_t gla = mode == INSN_64 ? rip : (uint32_t)(s->seg[SEG_CS].base + rip);
+	size_t first = min_u64(INSN_MAX, PAGE_SIZE - (gla & ~PAGE_MASK));
+	enum status status;
+
+	*count = 0;
+	if (walk_read(v, s, gla, bytes, first, WALK_FETCH) != OK)
+		return ERR_FAULT;
+	*count = first;
+	status = insn_decode(bytes, first, mode, insn);
+	if (status != ERR_FAULT)
+		return status;
+	if (walk_read(v, s, gla + first, bytes + first, INSN_MAX - first, WALK_FETCH) != OK)
+		return ERR_FAULT;
+	*count = INSN_MAX;
+	status = insn_decode(bytes, INSN_MAX, mode, insn);
+	return status == ERR_FAULT ? ERR_INVALID : status;
+}
+
+uint8_t vcpu_instruction_length(struct vcpu *v)
+{
+	uint8_t bytes[INSN_MAX];
+	struct vcpu_sregs s;
+	struct insn insn;
+	size_t count;
+
+	hvm->get_sregs(v, &s);
+	return walk_fetch(v, &s, &insn, bytes, &count) == OK ? insn.length : 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_CORE_WALK_H
+#define LAMINA_CORE_WALK_H
+
+#include "core/decode.h"
+#include "core/vcpu.h"
+
+/*
+ * The guest's own address translation for what is emulated: segmentation and paging as the CPU
+ * would do them, with the faults that the CPU would raise.
+ */
+
+#define WALK_WRITE BIT(0)
+#define WALK_FETCH BIT(1)
+
+/* 16-, 32- or 64-bit code, by EFER.LMA and the code segment. */
+enum insn_mode vcpu_mode(const struct vcpu_sregs *s);
+
+/*
+ * Guest-linear to guest-physical, for the vCPU's current privilege. Sets accessed and dirty bits.
+ * ERR_FAULT: *error is the error code of a #PF for gla; ERR_NOT_FOUND: a paging structure lies
+ * outside of the guest's memory. Protection keys are not looked at.
+ */
+enum status must_check walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla,
+				unsigned access, gpa_t *gpa, uint32_t *error);
+
+/*
+ * Linear address of `size` bytes at seg:offset. ERR_FAULT: *vector is #GP or #SS (error code 0):
+ * limit, type or a non-canonical address.
+ */
+enum status must_check walk_segment(const struct vcpu_sregs *s, uint8_t seg, uint64_t offset,
+				    size_t size, unsigned access, uint64_t *gla, uint8_t *vector);
+
+/*
+ * As vcpu_read_linear and vcpu_write_linear, with the registers at hand. A failure has been
+ * injected as #PF, or has stopped the guest where no fault describes it.
+ */
+enum status must_check walk_read(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla,
+				 void *buf, size_t len, unsigned access);
+enum status must_check walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla,
+				  const void *buf, size_t len);
+
+/*
+ * Fetch and decode the instruction at CS:RIP. ERR_FAULT: a fault was injected. Otherwise the
+ * decoder's error; `bytes` (INSN_MAX, of which *count are valid) is for the message.
+ */
+enum status must_check walk_fetch(struct vcpu *v, const struct vcpu_sregs *s, struct insn *insn,
+				  uint8_t *bytes, size_t *count);
+
+#endif
