@@ -158,8 +158,11 @@ static bool allowed(const struct walk *w)
 	return true;
 }
 
-/* Accessed in every entry that was used, dirty in the last one of a write. */
-static void mark_used(const struct walk *w)
+/*
+ * Accessed in every entry that was used, dirty in the last one of a write. ERR_NOT_FOUND if the
+ * table cannot be written: no fault of the architecture describes that.
+ */
+static enum status mark_used(const struct walk *w)
 {
 	unsigned i;
 
@@ -170,10 +173,11 @@ static void mark_used(const struct walk *w)
 			continue;
 		if (i == w->depth - 1 && (w->access & WALK_WRITE))
 			bits |= PTE_D;
-		/* Read-only tables: the CPU would fault here in a way that no guest expects. */
-		if ((w->entry[i] & bits) != bits)
-			(void)guest_set_bits(w->v->guest, w->where[i], (uint8_t)bits);
+		if ((w->entry[i] & bits) != bits &&
+		    guest_set_bits(w->v->guest, w->where[i], (uint8_t)bits) != OK)
+			return ERR_NOT_FOUND;
 	}
+	return OK;
 }
 
 static enum status descend(struct walk *w, gpa_t *gpa, uint32_t *error)
@@ -234,9 +238,7 @@ enum status walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, u
 	if (!(s->efer & EFER_LMA))
 		w.gla &= 0xffffffff;
 	status = descend(&w, gpa, error);
-	if (status == OK)
-		mark_used(&w);
-	return status;
+	return status == OK ? mark_used(&w) : status;
 }
 
 /* ------------------------------------------------------------------ segmentation */
@@ -335,18 +337,15 @@ enum status walk_read(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, 
 enum status walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, const void *buf,
 		       size_t len)
 {
-	uint64_t last = gla + len - 1;
+	uint64_t page[2] = { gla, (gla + len - 1) & PAGE_MASK };
+	unsigned i, pages = (gla & PAGE_MASK) == page[1] ? 1 : 2;
 	uint32_t error = 0;
 	gpa_t gpa;
 
-	if (((gla ^ last) & PAGE_MASK) &&
-	    walk_gla(v, s, last & PAGE_MASK, WALK_WRITE, &gpa, &error) == ERR_FAULT) {
-		enum status first = walk_gla(v, s, gla, WALK_WRITE, &gpa, &error);
-
-		/* The fault of the first page comes first. */
-		if (first == OK)
-			(void)walk_gla(v, s, last & PAGE_MASK, WALK_WRITE, &gpa, &error);
-		hvm->inject_page_fault(v, first == OK ? last & PAGE_MASK : gla, error);
+	for (i = 0; i < pages; i++) {
+		if (walk_gla(v, s, page[i], WALK_WRITE, &gpa, &error) != ERR_FAULT)
+			continue;
+		hvm->inject_page_fault(v, page[i], error);
 		return ERR_FAULT;
 	}
 	return copy(v, s, gla, (uint8_t *)buf, len, WALK_WRITE);
