@@ -12,38 +12,31 @@ import re
 import subprocess
 import sys
 
-# The image lies in the top 2 GiB; sign-extended small numbers look alike, hence the upper bound.
-ADDRESS = re.compile(r"(?:0x)?(ffffffff8[0-9a-f]{7})\b")
-INTERESTING = re.compile(r"#\d+ |RIP ")
+# The image lies at the start of the top 2 GiB.
+INTERESTING = re.compile(r"#(\d+) +(?:0x)?(ffffffff8[0-9a-f]{7})\b|RIP (ffffffff8[0-9a-f]{7})\b")
 
 
-def names(elf, addresses):
-    """What addr2line says, one string per address."""
-    done = subprocess.run(["addr2line", "-e", elf, "-f", "-p", "-i", *addresses],
+def names(elf, address):
+    """What addr2line says: the function, and those that it was inlined into."""
+    done = subprocess.run(["addr2line", "-e", elf, "-f", "-p", "-i", address],
                           capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"symbolize: {done.stderr.strip()}")
-    groups = []
-    for line in done.stdout.splitlines():
-        if line.startswith(" (inlined by) ") and groups:
-            groups[-1] += ", inlined by " + line[14:]
-        else:
-            groups.append(line)
-    return groups
+    return [line.replace(" (inlined by) ", "inlined by ") for line in done.stdout.splitlines()]
 
 
 def symbolize(text, elf):
     out = []
     for line in text.splitlines():
         out.append(line)
-        if not INTERESTING.search(line):
+        match = INTERESTING.search(line)
+        if not match:
             continue
-        found = ADDRESS.findall(line)
-        # A return address is behind its call: the line before is the one that matters.
-        back = 1 if re.search(r"#\d+ ", line) else 0
-        if found:
-            wanted = [f"{int(a, 16) - back:x}" for a in found]
-            out += [f"        {n}" for n in names(elf, wanted) if not n.startswith("??")]
+        number, frame, rip = match.groups()
+        # A return address is behind its call: the instruction before is the one that matters.
+        back = 1 if number and int(number) > 0 else 0
+        out += [f"        {n}" for n in names(elf, f"{int(frame or rip, 16) - back:x}")
+                if not n.startswith("??")]
     return "\n".join(out)
 
 
