@@ -183,28 +183,17 @@ static void discard_pending(void)
 void lapic_reset_to_power_on(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
-	bool x2apic;
 
 	if (!(base & APIC_BASE_EN)) /* the guest has switched it off altogether */
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EN);
-	x2apic = lapic_is_x2apic();
 	mask_sources();
 	discard_pending();
 	lapic_write(LAPIC_ESR, 0);
 	lapic_write(LAPIC_TIMER_DIVIDE, 0);
-	if (!x2apic) {
+	if (!lapic_is_x2apic()) {
 		lapic_write(LAPIC_LDR, 0);
 		lapic_write(LAPIC_DFR, 0xffffffff);
 		lapic_write(LAPIC_ICR2, 0);
 	}
 	lapic_write(LAPIC_SVR, 0xff);
-
-	/* From x2APIC mode the way to xAPIC mode leads through "disabled" (SDM vol. 3, 10.12.5). */
-	base = rdmsr(MSR_APIC_BASE) & ~(uint64_t)(APIC_BASE_EN | APIC_BASE_EXTD);
-	if (x2apic && !boot_x2apic) {
-		wrmsr(MSR_APIC_BASE, base);
-		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EN);
-	}
-	if (!x2apic && boot_x2apic)
-		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EN | APIC_BASE_EXTD);
 }

@@ -111,9 +111,11 @@ void lapic_eoi(void);
 
 /*
  * Bring the calling core's APIC to its state after power-on (SDM vol. 3, 10.4.7), for a guest's
- * reset: LVTs masked, timer stopped, nothing in IRR or ISR, software-disabled, and back in the
- * mode in which the firmware had left the machine. Opens a short window in which interrupts are
- * accepted and ignored, so not before idt_init(), and under SVM with GIF set.
+ * reset: LVTs masked, timer stopped, nothing in IRR or ISR, software-disabled. Only the mode stays:
+ * the way from x2APIC back to xAPIC leads through "globally disabled" (10.12.5), from which some
+ * implementations return by a hardware reset only (10.4.3), and firmware hands machines over in
+ * either mode. Opens a short window in which interrupts are accepted and ignored, so not before
+ * idt_init(), and under SVM with GIF set.
  */
 void lapic_reset_to_power_on(void);
 
