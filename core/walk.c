@@ -333,9 +333,7 @@ enum status walk_read(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, 
 	return copy(v, s, gla, buf, len, access & ~(unsigned)WALK_WRITE);
 }
 
-/* Both pages of a write are checked before the first byte changes. */
-enum status walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, const void *buf,
-		       size_t len)
+enum status walk_probe_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, size_t len)
 {
 	uint64_t page[2] = { gla, (gla + len - 1) & PAGE_MASK };
 	unsigned i, pages = (gla & PAGE_MASK) == page[1] ? 1 : 2;
@@ -348,6 +346,15 @@ enum status walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla,
 		hvm->inject_page_fault(v, page[i], error);
 		return ERR_FAULT;
 	}
+	return OK;
+}
+
+/* Both pages of a write are checked before the first byte changes. */
+enum status walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, const void *buf,
+		       size_t len)
+{
+	if (walk_probe_write(v, s, gla, len) != OK)
+		return ERR_FAULT;
 	return copy(v, s, gla, (uint8_t *)buf, len, WALK_WRITE);
 }
 

@@ -40,6 +40,10 @@ enum status must_check walk_read(struct vcpu *v, const struct vcpu_sregs *s, uin
 enum status must_check walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla,
 				  const void *buf, size_t len);
 
+/* Would a write of `len` bytes fault? If so, the fault is injected: ERR_FAULT. */
+enum status must_check walk_probe_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla,
+					size_t len);
+
 /*
  * Fetch and decode the instruction at CS:RIP. ERR_FAULT: a fault was injected. Otherwise the
  * decoder's error; `bytes` (INSN_MAX, of which *count are valid) is for the message.

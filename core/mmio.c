@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+
+#include "core/emulate.h"
+#include "core/guest.h"
+#include "core/hvm.h"
+#include "core/vlapic.h"
+#include "core/walk.h"
+#include "x86/lapic.h"
+#include "x86/msr.h"
+#include "x86/regs.h"
+
+/* A second-level fault that mm/ says is a device access. */
+struct mmio {
+	struct vcpu *v;
+	const struct tdp_exit *exit;
+	struct vcpu_sregs s;
+	bool in_slot; /* a write to memory that the guest has read-only */
+	struct insn insn;
+};
+
+/* Count the exit as what it turned out to be. */
+static void reclass(struct vcpu *v, enum exit_class class)
+{
+	struct exit_record *r = &v->records[(v->record_next - 1) % VCPU_EXIT_RECORDS];
+
+	v->stats.exits[EXIT_TDP]--;
+	v->stats.exits[class]++;
+	r->class = class;
+}
+
+static bool in_apic_page(gpa_t gpa)
+{
+	return (gpa.v & PAGE_MASK) == APIC_DEFAULT_GPA;
+}
+
+/* The page answers only in xAPIC mode (SDM vol. 3, 11.12.2). */
+static bool apic_page_active(const struct vcpu *v)
+{
+	return (v->apic_base & APIC_BASE_EN) && !v->x2apic;
+}
+
+static uint64_t ones(uint8_t size)
+{
+	return ~0ull >> (64 - 8 * size);
+}
+
+static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
+{
+	struct guest *g = m->v->guest;
+	const struct io_region *r = io_find_mmio(&g->io, gpa, size);
+	uint64_t value = ~0ull;
+
+	if (in_apic_page(gpa) && apic_page_active(m->v) && size == 4 && IS_ALIGNED(gpa.v, 4))
+		return lapic_read(gpa.v & ~PAGE_MASK);
+	if (m->in_slot && guest_read(g, gpa, &value, size) == OK)
+		return value & ones(size);
+	spin_lock(&g->lock);
+	if (r)
+		value = r->ops->read(m->v, r->dev, (uint32_t)(gpa.v - r->base), size);
+	else
+		io_count_unowned(&g->io, gpa.v, true);
+	spin_unlock(&g->lock);
+	return value & ones(size);
+}
+
+static void device_write(struct mmio *m, gpa_t gpa, uint8_t size, uint64_t value)
+{
+	struct guest *g = m->v->guest;
+	const struct io_region *r = io_find_mmio(&g->io, gpa, size);
+
+	if (in_apic_page(gpa)) {
+		if (apic_page_active(m->v) && size == 4 && IS_ALIGNED(gpa.v, 4))
+			vlapic_page_write(m->v, gpa.v & ~PAGE_MASK, (uint32_t)value);
+		return;
+	}
+	spin_lock(&g->lock);
+	if (r)
+		r->ops->write(m->v, r->dev, (uint32_t)(gpa.v - r->base), size, value & ones(size));
+	else
+		io_count_unowned(&g->io, gpa.v, true);
+	spin_unlock(&g->lock);
+}
+
+static void skip(struct mmio *m)
+{
+	m->v->insn_length = m->insn.length;
+	hvm->skip_instruction(m->v);
+	m->v->insn_length = 0;
+}
+
+static void give_up(struct mmio *m, const char *why, const uint8_t *bytes, size_t count)
+{
+	char hex[3 * INSN_MAX + 1] = "";
+	size_t i;
+
+	for (i = 0; i < count && i < INSN_MAX; i++)
+		snprintf(hex + 3 * i, 4, " %02x", bytes[i]);
+	vcpu_die(m->v, "%s %s gpa %#llx: %s%s%s", m->exit->write ? "write to" : "read from",
+		 m->in_slot ? "read-only" : "device", (unsigned long long)m->exit->gpa.v, why,
+		 count ? ", bytes" : "", hex);
+}
+
+/* ------------------------------------------------------------------ string instructions */
+
+static void advance_index(struct mmio *m, uint8_t reg)
+{
+	const struct insn *i = &m->insn;
+	uint64_t step = m->v->rflags & RFLAGS_DF ? -(uint64_t)i->size : i->size;
+
+	emulate_reg_write(m->v->gpr, reg, false, i->address_size,
+			  emulate_reg_read(m->v->gpr, reg, false, i->address_size) + step);
+}
+
+/* Linear address of a string operand; a fault is injected. */
+static enum status string_address(struct mmio *m, uint8_t seg, uint8_t reg, unsigned access,
+				  uint64_t *gla)
+{
+	uint64_t offset = emulate_reg_read(m->v->gpr, reg, false, m->insn.address_size);
+	uint8_t vector;
+
+	if (walk_segment(&m->s, seg, offset, m->insn.size, access, gla, &vector) == OK)
+		return OK;
+	hvm->inject_exception(m->v, vector, true, 0);
+	return ERR_FAULT;
+}
+
+/* Either side of a MOVS can be the device; the fault says which. */
+static enum status do_movs(struct mmio *m)
+{
+	const struct insn *i = &m->insn;
+	uint64_t value = 0, gla;
+
+	if (m->exit->write) {
+		if (string_address(m, i->segment, GPR_RSI, 0, &gla) != OK ||
+		    walk_read(m->v, &m->s, gla, &value, i->size, 0) != OK)
+			return ERR_FAULT;
+		device_write(m, m->exit->gpa, i->size, value);
+	} else {
+		if (string_address(m, SEG_ES, GPR_RDI, WALK_WRITE, &gla) != OK)
+			return ERR_FAULT;
+		value = device_read(m, m->exit->gpa, i->size);
+		if (walk_write(m->v, &m->s, gla, &value, i->size) != OK)
+			return ERR_FAULT;
+	}
+	advance_index(m, GPR_RSI);
+	advance_index(m, GPR_RDI);
+	return OK;
+}
+
+/* One element an exit: with more to go the guest executes the same instruction again. */
+static void do_string(struct mmio *m)
+{
+	const struct insn *i = &m->insn;
+	uint64_t *gpr = m->v->gpr, left = 0;
+
+	switch (i->kind) {
+	case INSN_MOVS:
+		if (do_movs(m) != OK)
+			return;
+		break;
+	case INSN_STOS:
+		device_write(m, m->exit->gpa, i->size,
+			     emulate_reg_read(gpr, GPR_RAX, false, i->size));
+		advance_index(m, GPR_RDI);
+		break;
+	default:
+		emulate_reg_write(gpr, GPR_RAX, false, i->size,
+				  device_read(m, m->exit->gpa, i->size));
+		advance_index(m, GPR_RSI);
+		break;
+	}
+	if (i->rep || i->repne) {
+		left = emulate_reg_read(gpr, GPR_RCX, false, i->address_size) - 1;
+		emulate_reg_write(gpr, GPR_RCX, false, i->address_size, left);
+	}
+	if (left == 0)
+		skip(m);
+}
+
+/* ------------------------------------------------------------------ the others */
+
+/* The offset within the page is the same in linear and physical addresses. */
+static bool operand_matches(struct mmio *m)
+{
+	const struct insn *i = &m->insn;
+	uint64_t gla, offset = emulate_address(i, m->v->gpr, m->v->rip + i->length);
+	uint8_t vector;
+
+	if (walk_segment(&m->s, i->segment, offset, i->size, 0, &gla, &vector) != OK)
+		return false;
+	return ((gla ^ m->exit->gpa.v) & ~PAGE_MASK) == 0;
+}
+
+static void execute(struct mmio *m, const uint8_t *bytes, size_t count)
+{
+	const struct insn *i = &m->insn;
+	gpa_t gpa = m->exit->gpa;
+	uint64_t mem = 0;
+
+	if ((gpa.v & ~PAGE_MASK) + i->size > PAGE_SIZE) {
+		give_up(m, "it crosses a page", bytes, count);
+		return;
+	}
+	if (i->kind == INSN_MOVS || i->kind == INSN_STOS || i->kind == INSN_LODS) {
+		do_string(m);
+		return;
+	}
+	if (i->kind == INSN_ONLY || !i->has_mem) {
+		give_up(m, "instruction not emulated", bytes, count);
+		return;
+	}
+	if (!operand_matches(m)) {
+		give_up(m, "not the operand of the instruction", bytes, count);
+		return;
+	}
+	if (emulate_reads(i))
+		mem = device_read(m, gpa, i->size);
+	if (emulate(i, m->v->gpr, &m->v->rflags, &mem))
+		device_write(m, gpa, i->size, mem);
+	skip(m);
+}
+
+static void emulate_access(struct mmio *m)
+{
+	const struct tdp_exit *e = m->exit;
+	uint8_t bytes[INSN_MAX];
+	size_t count = e->insn_len;
+	enum status status = ERR_FAULT;
+
+	hvm->get_sregs(m->v, &m->s);
+	if (e->insn_len)
+		status = insn_decode(e->insn, e->insn_len, vcpu_mode(&m->s), &m->insn);
+	if (status == OK) {
+		execute(m, e->insn, count);
+		return;
+	}
+	/* None supplied, or not enough of them. */
+	status = walk_fetch(m->v, &m->s, &m->insn, bytes, &count);
+	if (status == ERR_FAULT)
+		return;
+	if (status == OK)
+		execute(m, bytes, count);
+	else
+		give_up(m, "instruction not emulated", bytes, count);
+}
+
+static void mmio_exit(struct vcpu *v, const struct tdp_exit *e, bool in_slot)
+{
+	struct mmio m = { .v = v, .exit = e, .in_slot = in_slot };
+
+	reclass(v, in_apic_page(e->gpa) ? EXIT_APIC : EXIT_MMIO);
+	if (e->fetch)
+		vcpu_die(v, "executes at gpa %#llx, where it has no memory",
+			 (unsigned long long)e->gpa.v);
+	else if (e->in_page_walk)
+		vcpu_die(v, "its page tables lie at gpa %#llx, where it has no writable memory",
+			 (unsigned long long)e->gpa.v);
+	else if (e->in_event)
+		vcpu_die(v, "its stack or tables lie at gpa %#llx, where it has no writable memory",
+			 (unsigned long long)e->gpa.v);
+	else
+		emulate_access(&m);
+}
+
+static uint8_t access_of(const struct tdp_exit *e)
+{
+	if (e->fetch)
+		return ACCESS_X;
+	return e->write ? ACCESS_W : ACCESS_R;
+}
+
+void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
+{
+	struct tdp_fault fault = { .gpa = e->gpa, .access = access_of(e) };
+
+	if (e->misconfig) {
+		vcpu_die(v, "second-level tables are misconfigured at gpa %#llx",
+			 (unsigned long long)e->gpa.v);
+		return;
+	}
+	switch (tdp_fault(&v->guest->tdp, &fault)) {
+	case TDP_FIXED:
+	case TDP_SPURIOUS:
+	case TDP_RETRY:
+		return;
+	case TDP_MMIO:
+		mmio_exit(v, e, fault.has_slot);
+		return;
+	case TDP_ERROR:
+		vcpu_die(v, "second-level fault at gpa %#llx cannot be resolved (%s)",
+			 (unsigned long long)e->gpa.v,
+			 fault.error == ERR_NOMEM ? "out of memory for tables" : "access denied");
+		return;
+	}
+}
