@@ -316,8 +316,9 @@ void tsc_calibrate_end(void)
 		log_error(
 			"no clock to calibrate the TSC with: assuming 1 GHz, clocks will be wrong");
 	}
-	log_info("TSC %" PRIu32 ".%03" PRIu32 " MHz, APIC timer %" PRIu32 ".%03" PRIu32 " MHz (%s)",
-		 khz / 1000, khz % 1000, lapic_hz / 1000000, lapic_hz / 1000 % 1000, source);
+	log_debug("TSC %" PRIu32 ".%03" PRIu32 " MHz, APIC timer %" PRIu32 ".%03" PRIu32
+		  " MHz (%s)",
+		  khz / 1000, khz % 1000, lapic_hz / 1000000, lapic_hz / 1000 % 1000, source);
 }
 
 uint32_t tsc_khz(void)
