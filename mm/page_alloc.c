@@ -67,6 +67,7 @@ enum status page_pool_init(hpa_t base, uint64_t size, void *virt, uint64_t used)
 		return ERR_NOMEM;
 	page_pool = (struct page_pool){ .base = base, .virt = virt, .pages = count };
 	pages = (struct page *)((uint8_t *)virt + used);
+	lock = (struct spinlock)SPINLOCK_INIT;
 	free_head = PAGE_NONE;
 	for (uint64_t i = 0; i < first; i++)
 		pages[i] = (struct page){ 0 };

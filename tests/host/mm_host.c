@@ -281,8 +281,8 @@ static void check_between(struct cached written)
 		const struct slot *na = slot_next(old, GFN(gfn)), *nb = slot_next(new, GFN(gfn));
 		bool mapped = machine_translate(gfn, &tr);
 
-		if (mapped ? !matches(a, gfn, &tr) && !matches(b, gfn, &tr) :
-			     a && b && !machine.gaps)
+		if (mapped ? !matches(a, gfn, &tr) && !matches(b, gfn, &tr)
+			   : a && b && !machine.gaps)
 			fail_msg("gfn %#llx in the middle of a transaction: %s",
 				 (unsigned long long)gfn, mapped ? "neither old nor new" : "gap");
 		gfn = tr.end;

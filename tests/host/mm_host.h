@@ -36,7 +36,7 @@ struct cache {
 
 struct machine {
 	struct tdp *tdp; /* NULL: the guest does not run, nobody walks */
-	bool amd;	 /* how walkers decode */
+	bool amd;        /* how walkers decode */
 	unsigned maxphyaddr;
 	bool exec_only;
 	struct cache leaves[WALKERS], tables[WALKERS]; /* what each walker has read */
@@ -44,8 +44,8 @@ struct machine {
 	bool reading;
 	/* While a transaction is under way, what it must turn the old layout into; or NULL. */
 	const struct slot_set *next;
-	bool gaps;	    /* a zap took translations away before: the old layout may be incomplete */
-	uint64_t writes;    /* to live entries */
+	bool gaps;       /* a zap took translations away before: the old layout may be incomplete */
+	uint64_t writes; /* to live entries */
 	uint64_t flushes, flushed_pages;
 	uint64_t holds;
 	uint64_t invalidations; /* of the hypervisor's own table */
@@ -61,16 +61,16 @@ extern uint64_t allocations;
 extern jmp_buf *panic_to;
 extern char panic_message[256];
 
-#define expect_panic(statement)                                                                    \
-	do {                                                                                       \
-		jmp_buf to;                                                                        \
-		if (!setjmp(to)) {                                                                 \
-			panic_to = &to;                                                            \
-			statement;                                                                 \
-			panic_to = NULL;                                                           \
-			fail_msg("no panic");                                                      \
-		}                                                                                  \
-		panic_to = NULL;                                                                   \
+#define expect_panic(statement)               \
+	do {                                  \
+		jmp_buf to;                   \
+		if (!setjmp(to)) {            \
+			panic_to = &to;       \
+			statement;            \
+			panic_to = NULL;      \
+			fail_msg("no panic"); \
+		}                             \
+		panic_to = NULL;              \
 	} while (0)
 
 #define TEST_POOL_HPA 0x40000000ull

@@ -29,6 +29,7 @@ static struct page_budget budget;
 static struct tdp tdp;
 static struct model model;
 static uint64_t rng;
+static uint64_t seed, step_number;
 
 static uint64_t rnd(uint64_t n)
 {
@@ -85,7 +86,8 @@ static struct slot model_take(struct model *m, unsigned i)
 /* Frames where something interesting meets: table borders of all levels, and near them. */
 static uint64_t random_gfn(void)
 {
-	static const uint64_t anchor[] = { 0, 512, 1024, 4096, 1ull << 18, 3ull << 18,
+	static const uint64_t anchor[] = { 0,          512,        1024,
+					   4096,       1ull << 18, 3ull << 18,
 					   1ull << 27, 1ull << 35, (1ull << 36) - 512 };
 	static const int64_t offset[] = { 0, 0, 0, 1, 3, 255, 511, 512, 700, -1, -2, -512, -600 };
 
@@ -269,8 +271,8 @@ static void compare_counters(void)
 	for (unsigned level = 1; level <= 4; level++)
 		tables += census.tables[level];
 	assert_int_equal(tables, tdp_stats(&tdp).tables);
-	set_pages = (sizeof(*set) + set->capacity * sizeof(struct slot) + PAGE_SIZE - 1) /
-		    PAGE_SIZE;
+	set_pages =
+		(sizeof(*set) + set->capacity * sizeof(struct slot) + PAGE_SIZE - 1) / PAGE_SIZE;
 	assert_int_equal(budget.used, tables + set_pages);
 	assert_int_equal(set->count, model.count);
 }
@@ -307,12 +309,17 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
 
 static void run(bool amd, unsigned max_level)
 {
-	struct ept_caps ept = { .maxphyaddr = 46, .exec_only = true, .walk_4 = true, .wb = true,
-				.page_2m = max_level > 1, .page_1g = max_level > 2, .ad = true };
+	struct ept_caps ept = { .maxphyaddr = 46,
+				.exec_only = true,
+				.walk_4 = true,
+				.wb = true,
+				.page_2m = max_level > 1,
+				.page_1g = max_level > 2,
+				.ad = true };
 	struct npt_caps npt = { .maxphyaddr = 48, .page_1g = max_level > 2, .nx = true };
-	uint64_t seed = from_environment("MM_SEED", 1 + max_level);
 	uint64_t steps = from_environment("MM_STEPS", 300);
 
+	seed = from_environment("MM_SEED", 1 + max_level);
 	rng = seed * 0x9e3779b97f4a7c15;
 	model.count = 0;
 	test_pool(8192);
@@ -320,11 +327,9 @@ static void run(bool amd, unsigned max_level)
 	assert_int_equal(page_budget_init(&budget, "guest", page_pool_unreserved()), OK);
 	assert_int_equal(tdp_init(&tdp, &format, &budget, &machine), OK);
 	machine_start(&tdp, amd, format.maxphyaddr, true);
-	for (uint64_t i = 0; i < steps; i++) {
-		print_message(i ? "" : "seed %llu, %llu steps\n", (unsigned long long)seed,
-			      (unsigned long long)steps);
+	for (step_number = 0; step_number < steps; step_number++)
 		step();
-	}
+	step_number = 0;
 	machine_stop();
 	tdp_destroy(&tdp);
 	assert_int_equal(budget.used, 0);
@@ -351,13 +356,24 @@ static void test_npt_2m(void **state unused)
 	run(true, 2);
 }
 
+static int say_where(void **state unused)
+{
+	if (step_number)
+		print_message("MM_SEED=%llu, step %llu\n", (unsigned long long)seed,
+			      (unsigned long long)step_number);
+	step_number = 0;
+	fail_after = -1;
+	machine_stop();
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest all[] = {
-		cmocka_unit_test(test_ept),
-		cmocka_unit_test(test_ept_small),
-		cmocka_unit_test(test_npt),
-		cmocka_unit_test(test_npt_2m),
+		cmocka_unit_test_teardown(test_ept, say_where),
+		cmocka_unit_test_teardown(test_ept_small, say_where),
+		cmocka_unit_test_teardown(test_npt, say_where),
+		cmocka_unit_test_teardown(test_npt_2m, say_where),
 	};
 
 	return cmocka_run_group_tests(all, NULL, NULL);
