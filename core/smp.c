@@ -14,6 +14,7 @@
 #include "x86/exception.h"
 #include "x86/features.h"
 #include "x86/lapic.h"
+#include "x86/mce.h"
 #include "x86/segment.h"
 #include "x86/tsc.h"
 
@@ -63,6 +64,7 @@ void smp_init_boot_core(const struct boot_info *bi)
 	cpu_tables_fill(c, tops);
 	cpu_tables_load(c);
 	cpu_features_init();
+	mce_init();
 }
 
 /* A stack with unmapped pages around it; its end, or NULL. */
@@ -281,6 +283,7 @@ void ap_main(struct cpu *c)
 {
 	cpu_tables_load(c);
 	cpu_features_init();
+	mce_init();
 	lapic_match_boot_mode();
 	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
 	cpu_main(c);

@@ -203,6 +203,9 @@ const char *exception_name(uint64_t vector)
 	return names[vector] ? names[vector] : "reserved exception";
 }
 
+/* #SS is what #GP is for an address in RSP or RBP; #SX is an INIT that SVM holds back for STGI. */
+#define FIXABLE (BIT(VEC_UD) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF) | BIT(VEC_SX))
+
 /* Continue behind an instruction that was expected to fault. */
 static bool fix_up(struct trap_frame *f)
 {
