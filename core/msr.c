@@ -185,6 +185,15 @@ static enum status read_vm_cr(struct vcpu *v, uint32_t msr, uint64_t *value)
 	return OK;
 }
 
+/* Extended configuration cycles through port CF8h: Linux sets this bit if it is clear. */
+static enum status read_nb_cfg(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	(void)v;
+	(void)msr;
+	*value = BIT(46);
+	return OK;
+}
+
 /* LFENCE is serializing: the bit that kernels set is on. The hypervisor sets it at boot. */
 static enum status read_de_cfg(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
@@ -401,6 +410,7 @@ static const struct msr_entry table[] = {
 	{ ONE(MSR_AMD_SYSCFG), 0, AMD, 0, 0, read_zero, write_zero_only },
 	{ ONE(MSR_AMD_TOP_MEM), 0, AMD, 0, 0, read_zero, NULL },
 	{ ONE(MSR_AMD_TOP_MEM2), 0, AMD, 0, 0, read_zero, NULL },
+	{ ONE(MSR_AMD_NB_CFG), 0, AMD, 0, 0, read_nb_cfg, write_ignore },
 	{ ONE(MSR_AMD_INT_PENDING), 0, AMD, 0, 0, read_zero, write_ignore },
 	{ ONE(MSR_AMD_DE_CFG), 0, AMD, 0, 0, read_de_cfg, write_ignore },
 	{ ONE(MSR_VM_CR), 0, AMD, 0, 0, read_vm_cr, NULL },
