@@ -40,14 +40,14 @@ def write_all(fd, data):
         data = data[os.write(fd, data):]
 
 
-def pump(sock, infd, outfd, alive):
+def pump(line, infd, outfd, alive):
     """Carry bytes both ways until the user leaves or the machine ends; the reason."""
     keys = Keys()
-    inputs = [sock, infd]
+    inputs = [line, infd]
     while True:
         ready, _, _ = select.select(inputs, [], [], 0.5)
-        if sock in ready:
-            data = sock.recv(65536)
+        if line in ready:
+            data = line.recv(65536)
             if not data:
                 return "the machine has ended"
             write_all(outfd, data)
@@ -55,21 +55,21 @@ def pump(sock, infd, outfd, alive):
             data = os.read(infd, 4096)
             if not data:
                 inputs.remove(infd)  # end of a pipe: show what the machine still says
-            sock.sendall(keys.filter(data))
+            line.sendall(keys.filter(data))
             if keys.leave:
                 return "left"
         if not ready and not alive():
             return "the machine has ended"
 
 
-def interact(sock, alive):
+def interact(line, alive):
     """Bridge until the end; the terminal is as it was afterwards."""
     infd, outfd = sys.stdin.fileno(), sys.stdout.fileno()
     saved = termios.tcgetattr(infd) if os.isatty(infd) else None
     try:
         if saved:
             tty.setraw(infd)
-        return pump(sock, infd, outfd, alive)
+        return pump(line, infd, outfd, alive)
     except ConnectionError:
         return "the machine has ended"
     finally:

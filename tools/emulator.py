@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Starting and stopping the emulated machines that Lamina boots on: QEMU (SVM) and Bochs (VMX).
 
-One class, Emulator. The machine's first serial line is a stream socket, `sock`. Everything that a
-run writes is in its own folder; stop() leaves no process behind, however the run ended.
+One class, Emulator. The machine's first serial line is `line`, an object with recv(), sendall(),
+fileno() and close(). Everything that a run writes is in its own folder; stop() leaves no process
+behind, however the run ended.
 """
 import os
 import shutil
@@ -54,6 +55,29 @@ class EmulatorError(Exception):
     pass
 
 
+class PipeLine:
+    """A serial line on QEMU's standard input and output. Not a socket, because QEMU writes single
+    characters, of which a socket's buffer takes a few hundred and a pipe's 65536: guests that poll
+    with a bounded wait would lose some whenever this machine is busy."""
+
+    def __init__(self, process):
+        self.into, self.out = process.stdin, process.stdout
+
+    def fileno(self):
+        return self.out.fileno()
+
+    def recv(self, size):
+        return os.read(self.out.fileno(), size)
+
+    def sendall(self, data):
+        while data:
+            data = data[os.write(self.into.fileno(), data):]
+
+    def close(self):
+        self.into.close()
+        self.out.close()
+
+
 class Emulator:
     """One emulated machine.
 
@@ -73,7 +97,7 @@ class Emulator:
         self.limit, self.icount, self.gdb, self.vga = limit, icount, gdb, vga
         self.realtime, self.msrs, self.extra = realtime, dict(msrs or {}), list(extra)
         self.process = None
-        self.sock = None
+        self.line = None
 
     def path(self, name):
         return os.path.join(self.workdir, name)
@@ -87,19 +111,25 @@ class Emulator:
 
     def start(self):
         if self.host == "qemu":
-            listener, argv = self.prepare_qemu()
+            self.run(self.prepare_qemu(), subprocess.PIPE, subprocess.PIPE)
+            self.line = PipeLine(self.process)
         elif self.host == "bochs":
-            listener, argv = self.prepare_bochs()
+            with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+                argv = self.prepare_bochs(listener.getsockname()[1])
+                with open(self.path("bochs.out"), "wb") as out:
+                    self.run(argv, subprocess.DEVNULL, out)
+                self.line = self.accept(listener)
         else:
             raise EmulatorError(f"unknown host '{self.host}': expected qemu or bochs")
-        with listener, open(self.path(f"{self.host}.out"), "wb") as out:
+        return self.line
+
+    def run(self, argv, stdin, stdout):
+        with open(self.path(f"{self.host}.err"), "wb") as err:
             # A session of its own: neither the terminal's signals nor its job control reach it.
             self.process = subprocess.Popen(
-                ["timeout", "-s", "KILL", str(self.limit), *argv], cwd=self.workdir,
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                ["timeout", "-s", "KILL", str(self.limit), *argv], cwd=self.workdir, stdin=stdin,
+                stdout=stdout, stderr=err, start_new_session=True, bufsize=0,
                 env=dict(os.environ, TERM="xterm"))
-            self.sock = self.accept(listener)
-        return self.sock
 
     def accept(self, listener):
         listener.settimeout(0.2)
@@ -117,9 +147,6 @@ class Emulator:
 
     def prepare_qemu(self):
         shutil.copyfile(OVMF_VARS, self.path("vars.fd"))
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(self.path("serial.sock"))
-        listener.listen(1)
         kvm = self.accel == "kvm"
         argv = ["qemu-system-x86_64", "-accel", "kvm" if kvm else "tcg,thread=multi", "-M", "q35",
                 "-cpu", self.cpu or ("host" if kvm else QEMU_CPU), "-smp", str(self.cores),
@@ -128,7 +155,7 @@ class Emulator:
                 "-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
                 "-drive", f"id=disk,if=none,format=raw,snapshot=on,file={os.path.abspath(self.image)}",
                 "-device", "ide-hd,drive=disk",
-                "-chardev", "socket,id=serial,path=serial.sock", "-serial", "chardev:serial",
+                "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
                 "-qmp", "unix:qmp.sock,server=on,wait=off"]
         if self.icount is not None:
             argv[2] = "tcg,thread=single"
@@ -138,34 +165,33 @@ class Emulator:
             argv += ["-vga", "std"]
         if self.gdb:
             argv += ["-s", "-S"]
-        return listener, argv + self.extra
+        return argv + self.extra
 
-    def prepare_bochs(self):
+    def prepare_bochs(self, port):
         if self.cores > 1 and self.icount is not None:
             raise EmulatorError("bochs is deterministic as it is: icount is QEMU's")
         # Its OVMF keeps its variables in a file on the disk, hence a copy.
         subprocess.run(["cp", "--sparse=always", self.image, self.path("disk.img")], check=True)
-        listener = socket.create_server(("127.0.0.1", 0), backlog=1)
         vgabios = next((f for f in VGABIOS if os.path.exists(f)), VGABIOS[0])
         clock = "sync=slowdown, time0=utc" if self.realtime else "sync=none, time0=1700000000"
         with open(self.path("bochsrc"), "w") as f:
             f.write(BOCHSRC.format(
                 memory=self.memory, host_memory=min(max(self.memory, 256), 1024), ovmf=OVMF_BOCHS,
                 vgabios=vgabios, cpu=self.cpu or BOCHS_CPU, cores=self.cores, ips=50000000,
-                port=listener.getsockname()[1], clock=clock, extra="\n".join(self.extra)))
+                port=port, clock=clock, extra="\n".join(self.extra)))
         with open(self.path("msrs.def"), "w") as f:
             for index, value in sorted((BOCHS_MSRS | self.msrs).items()):
                 f.write(MSR_LINE.format(index, value >> 32, value & 0xFFFFFFFF))
         with open(self.path("bochs.rc"), "w") as f:
             f.write("c\nq\n")
-        return listener, ["bochs-bin", "-q", "-f", "bochsrc", "-rc", "bochs.rc"]
+        return ["bochs-bin", "-q", "-f", "bochsrc", "-rc", "bochs.rc"]
 
     def running(self):
         return self.process is not None and self.process.poll() is None
 
     def emulator_log(self):
         text = ""
-        for name in (f"{self.host}.out", "bochs.log"):
+        for name in (f"{self.host}.err", "bochs.log"):
             try:
                 with open(self.path(name), errors="replace") as f:
                     text += f.read()[-2000:]
@@ -180,10 +206,10 @@ class Emulator:
             os.killpg(self.process.pid, signal.SIGKILL)
         if self.process is not None:
             self.process.wait()
-        if self.sock is not None:
-            self.sock.close()
-            self.sock = None
-        for name in ("serial.sock", "qmp.sock", "disk.img.lock"):
+        if self.line is not None:
+            self.line.close()
+            self.line = None
+        for name in ("qmp.sock", "disk.img.lock"):
             try:
                 os.unlink(self.path(name))
             except FileNotFoundError:

@@ -82,8 +82,7 @@ def boot(args, image, workdir):
     if args.gdb:
         print(f"Stopped. In another terminal: gdb -x tools/lamina.gdb {args.build}/lamina.elf")
     with machine:
-        sock = machine.start()
-        reason = console.interact(sock, machine.running)
+        reason = console.interact(machine.start(), machine.running)
         print(f"\r\n{args.host}: {reason}.", flush=True)
         if reason != "left" and machine.process.wait(timeout=60) not in (0, 1):
             print(machine.emulator_log(), file=sys.stderr)

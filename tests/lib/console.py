@@ -13,12 +13,12 @@ class Timeout(AssertionError):
 
 
 class Console:
-    """A thread reads the socket into memory and a log file, so that the machine never waits for
+    """A thread reads the line into memory and a log file, so that the machine never waits for
     the test and the log is complete whenever the test ends."""
 
-    def __init__(self, sock, log_path, fatal=None):
+    def __init__(self, line, log_path, fatal=None):
         """fatal: a regular expression after which waiting for anything else is in vain."""
-        self.sock = sock
+        self.line = line
         self.fatal = re.compile(fatal.encode()) if fatal else None
         self.log_path = log_path
         self.buffer = bytearray()  # everything, without escape sequences
@@ -33,8 +33,8 @@ class Console:
         with open(self.log_path, "wb") as log:
             while True:
                 try:
-                    data = self.sock.recv(65536)
-                except OSError:
+                    data = self.line.recv(65536)
+                except (OSError, ValueError):  # closed by stop()
                     data = b""
                 if data:
                     log.write(data)
@@ -100,7 +100,7 @@ class Console:
 
     def send(self, text):
         data = text.encode("latin-1") if isinstance(text, str) else text
-        self.sock.sendall(data)
+        self.line.sendall(data)
 
     def text(self, start=0):
         """Everything that was received, from an offset (see position()) on."""
