@@ -493,9 +493,9 @@ static size_t trim_end(const char *s, size_t n)
 /* A line that starts with '['; s[0] is that bracket, blanks at the end are gone. */
 static void parse_section(struct parser *p, const char *s, size_t n)
 {
-	const char *near;
+	const char *near, *header = s;
 	char word[KEY_MAX + 1];
-	size_t k;
+	size_t k, length = n;
 
 	p->section = SECTION_SKIP;
 	p->guest = NULL;
@@ -522,8 +522,8 @@ static void parse_section(struct parser *p, const char *s, size_t n)
 	} else {
 		near = nearest_name(word, section_names, ARRAY_SIZE(section_names));
 		fail(p, "unknown section %s; expected [lamina] or [guest NAME]%s%s%s",
-		     quote_bytes(p->quoted, s, n), near ? "; did you mean '" : "", near ? near : "",
-		     near ? "'?" : "");
+		     quote_bytes(p->quoted, header, length), near ? "; did you mean '" : "",
+		     near ? near : "", near ? "'?" : "");
 	}
 }
 

@@ -111,8 +111,8 @@ uint32_t cpu_check(const struct cpu_facts *f, void (*emit)(void *ctx, const char
 	else if (f->ext1_ecx & EXT1_SVM)
 		check_svm(&c, f);
 	else if (f->leaf1_ecx & LEAF1_HYPERVISOR)
-		problem(&c, "neither VMX nor SVM here, inside another hypervisor; turn on nested "
-			    "virtualization for this machine there");
+		problem(&c, "this CPU has neither VMX nor SVM; it is a virtual one: turn on nested "
+			    "virtualization for this machine");
 	else
 		problem(&c,
 			"this CPU has neither VMX nor SVM; if it should have, turn on \"SVM Mode\" or "

@@ -51,13 +51,13 @@ static bool check_machine(void)
 	platform_find_rsdp();
 	platform_find_cores();
 	total = plan_total(loader.memory.regions, loader.memory.count);
-	loader.pool_size = plan_pool_size(&loader.config, loader.cpu_count);
 	m.cores = loader.cpu_count;
-	m.memory = total > loader.pool_size ? total - loader.pool_size : 0;
-	note("Lamina: %u cores, %llu MiB free for guests, %llu MiB for the hypervisor",
+	m.memory = plan_guest_room(total, &loader.config, m.cores);
+	config_check_machine(&loader.config, &loader.lines, &m, &loader.report);
+	loader.pool_size = plan_pool_size(&loader.config, m.cores);
+	note("Lamina: %u cores, %llu MiB for guests, %llu MiB for the hypervisor",
 	     (unsigned int)m.cores, (unsigned long long)(m.memory >> 20),
 	     (unsigned long long)(loader.pool_size >> 20));
-	config_check_machine(&loader.config, &loader.lines, &m, &loader.report);
 	return true;
 }
 

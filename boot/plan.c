@@ -179,3 +179,16 @@ uint64_t plan_pool_size(const struct config *c, uint32_t cores)
 	}
 	return ALIGN_UP(size, SIZE_2M);
 }
+
+uint64_t plan_guest_room(uint64_t total, const struct config *c, uint32_t cores)
+{
+	uint64_t pool = POOL_BASE_SIZE + cores * POOL_PER_CORE + c->guest_count * POOL_PER_GUEST;
+	uint64_t left;
+
+	pool = ALIGN_UP(c->memory ? c->memory : pool, SIZE_2M);
+	left = total > pool ? total - pool : 0;
+	/* Each byte of a guest costs a fraction of one in the pool, unless the pool's size is given. */
+	if (!c->memory)
+		left -= left / (POOL_TABLE_DIVISOR + 1);
+	return ALIGN_DOWN(left, SIZE_2M);
+}

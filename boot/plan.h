@@ -36,4 +36,7 @@ uint64_t plan_total(const struct boot_region *regions, uint32_t count);
  */
 uint64_t plan_pool_size(const struct config *c, uint32_t cores);
 
+/* Bytes that are left for all guests of the file together, out of `total`, beside their pool. */
+uint64_t plan_guest_room(uint64_t total, const struct config *c, uint32_t cores);
+
 #endif

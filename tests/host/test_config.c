@@ -147,11 +147,11 @@ static void test_unknown_names(void **state)
 		"[lamina]");
 	one_message(
 		"[geust two]\nfoo = 1\nbar\n" GUEST,
-		"lamina.conf:1: unknown section 'geust two'; expected [lamina] or [guest NAME]; did "
+		"lamina.conf:1: unknown section '[geust two]'; expected [lamina] or [guest NAME]; did "
 		"you mean 'guest'?");
 	one_message(
 		"[lamina x]\n" GUEST,
-		"lamina.conf:1: unknown section 'lamina x'; expected [lamina] or [guest NAME]; did "
+		"lamina.conf:1: unknown section '[lamina x]'; expected [lamina] or [guest NAME]; did "
 		"you mean 'lamina'?");
 	one_message(
 		"memory = 1G\ncores = 1\n" GUEST,
@@ -179,7 +179,7 @@ static void test_sections(void **state)
 	one_message("[\n" GUEST, "lamina.conf:1: section header '[' does not end with ]; a comment "
 				 "needs a line of its own");
 	one_message("[]\n" GUEST,
-		    "lamina.conf:1: unknown section ''; expected [lamina] or [guest NAME]");
+		    "lamina.conf:1: unknown section '[]'; expected [lamina] or [guest NAME]");
 	one_message(GUEST "[guest one]\nkernel = vmlinuz\nmemory = 64M\ncores = 1\n",
 		    "lamina.conf:5: guest 'one' is defined twice; the first is in line 1");
 	assert_true(config.guests[0].valid);

@@ -87,7 +87,7 @@ static void test_no_virtualization(void **state)
 	base();
 	assert_one("neither VMX nor SVM; if it should have");
 	f.leaf1_ecx = BIT(31);
-	assert_one("inside another hypervisor");
+	assert_one("it is a virtual one");
 }
 
 static void test_locked_off(void **state)

@@ -174,6 +174,30 @@ static void test_pool_size(void **state)
 	assert_int_equal(plan_pool_size(&c, 2), 64ull << M);
 }
 
+/* What is promised to the guests is there, whatever they make of it. */
+static void test_guest_room(void **state)
+{
+	static struct config c;
+	uint64_t total, room;
+	uint32_t i;
+
+	(void)state;
+	for (total = 0; total < 64ull << G; total += 94ull << M) {
+		for (c.guest_count = 1; c.guest_count <= 4; c.guest_count++) {
+			c.memory = 0;
+			room = plan_guest_room(total, &c, 4);
+			for (i = 0; i < 4; i++) {
+				c.guests[i].valid = true;
+				c.guests[i].memory = ALIGN_DOWN(room / c.guest_count, SIZE_2M);
+			}
+			assert_true(!room || room + plan_pool_size(&c, 4) <= total);
+			c.memory = 8ull << M;
+			room = plan_guest_room(total, &c, 4);
+			assert_int_equal(room, total > 8ull << M ? total - (8ull << M) : 0);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_refuses_what_does_not_fit),
 		cmocka_unit_test(test_random_machines),
 		cmocka_unit_test(test_pool_size),
+		cmocka_unit_test(test_guest_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
