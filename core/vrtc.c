@@ -53,7 +53,8 @@ static int64_t days_from_date(int64_t year, uint32_t month, uint32_t day)
 
 static void date_from_days(int64_t days, struct calendar *c)
 {
-	int64_t year = 1970 + floor_div(days, 366);
+	/* At or before the year that is looked for, on both sides of 1970. */
+	int64_t year = 1970 + floor_div(days, days < 0 ? 365 : 366);
 	uint32_t month = 12;
 
 	while (days_from_date(year + 1, 1, 1) <= days)
