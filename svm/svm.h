@@ -53,6 +53,7 @@ struct svm_vcpu {
 
 	hpa_t vmcb_hpa;
 	uint64_t event;    /* goes to EVENTINJ at the next entry; 0: nothing */
+	uint64_t step_dr6; /* the guest's DR6, while nmi_step */
 	bool flush;        /* drop the guest's translations at the next entry */
 	bool nmi_pending;  /* a virtual NMI waits for the end of the previous one */
 	bool nmi_blocked;  /* the guest is in its NMI handler (until IRET); unused with vNMI */

@@ -66,8 +66,12 @@ svm_enter:
 
 	vmrun	%rax
 
-	/* RAX and RSP are the host's again, RAX still the guest VMCB; GIF is 0. */
-	vmsave	%rax
+	/*
+	 * RAX and RSP are the host's again, RAX still the guest VMCB; GIF is 0. Bochs delivers a
+	 * single step that the guest had under way here, to the host: the fix-up drops it.
+	 */
+1:	vmsave	%rax
+	EXTABLE(1b, 1b)
 	xchgq	%rdi, (%rsp)		/* vCPU; the guest's RDI to the stack */
 	movq	8(%rsp), %rax
 	vmload	%rax

@@ -2,7 +2,10 @@
 #include "svm/svm.h"
 #include "x86/regs.h"
 
+#define DR6_B  BITS(3, 0)
+#define DR6_BD BIT(13)
 #define DR6_BS BIT(14)
+#define DR6_BT BIT(15)
 
 /* APM vol. 2, table 8-4: a second one of these while delivering a first makes a double fault. */
 #define CONTRIBUTORY                                                                         \
@@ -166,25 +169,29 @@ void svm_iret_exit(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
 
-	block_nmi(s, true);
 	s->vmcb.control.intercept[0] &= ~(uint32_t)INTERCEPT_IRET;
 	s->nmi_step = true;
 	s->step_hide_tf = !(v->rflags & RFLAGS_TF);
 	v->rflags |= RFLAGS_TF;
+	/* Its bits are sticky: begin without any, to see which ones this step adds. */
+	s->step_dr6 = s->vmcb.save.dr6;
+	s->vmcb.save.dr6 = DR6_RESET;
+	svm_dirty(s, CLEAN_INTERCEPTS | CLEAN_DR);
 }
 
+/* Bochs does not record in DR6 why an intercepted #DB came, hence no test for BS being set. */
 bool svm_step_exit(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
-	uint64_t dr6 = s->vmcb.save.dr6;
+	uint64_t hits = s->vmcb.save.dr6 & (DR6_B | DR6_BD | DR6_BT);
 
-	if (!s->nmi_step || !(dr6 & DR6_BS))
+	if (!s->nmi_step)
 		return false;
 	s->nmi_step = false;
 	block_nmi(s, false);
 	if (!s->step_hide_tf)
-		return false;
-	s->vmcb.save.dr6 = dr6 & ~DR6_BS;
+		hits |= DR6_BS;
+	s->vmcb.save.dr6 = s->step_dr6 | hits;
 	svm_dirty(s, CLEAN_DR);
-	return !(dr6 & 0xf); /* a breakpoint that was hit as well is the guest's */
+	return !hits;
 }

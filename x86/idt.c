@@ -203,17 +203,18 @@ const char *exception_name(uint64_t vector)
 	return names[vector] ? names[vector] : "reserved exception";
 }
 
-/* #SS is what #GP is for an address in RSP or RBP; #SX is an INIT that SVM holds back for STGI. */
-#define FIXABLE (BIT(VEC_UD) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF) | BIT(VEC_SX))
+/*
+ * #SS is what #GP is for an address in RSP or RBP; #SX is an INIT that SVM holds back for STGI; #DB
+ * is a guest's single step that comes out of VMRUN with the exit (Bochs).
+ */
+#define FIXABLE (BIT(VEC_DB) | BIT(VEC_UD) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF) | BIT(VEC_SX))
 
 /* Continue behind an instruction that was expected to fault. */
 static bool fix_up(struct trap_frame *f)
 {
 	const struct extable_entry *e;
 
-	/* #SX is an INIT that SVM turned into an exception; STGI has fix-ups for it. */
-	if (f->vector != VEC_GP && f->vector != VEC_UD && f->vector != VEC_PF &&
-	    f->vector != VEC_SX)
+	if (f->vector >= VEC_EXCEPTIONS || !(FIXABLE & BIT(f->vector)))
 		return false;
 	for (e = __extable_start; e < __extable_end; e++) {
 		if (e->insn == f->rip) {

@@ -18,4 +18,4 @@ def guest_sees_an_ordinary_cpu(lab):
 @target(hosts=("bochs",), limit=120)
 def guest_sees_an_ordinary_cpu_on_bochs_svm(lab):
     """NRIPS, flush-by-ASID and LBR virtualization, which QEMU lacks."""
-    run_cpu_guest(lab, "pat", cpu="trinity_apu")
+    run_cpu_guest(lab, "pat nodr6", cpu="trinity_apu")
