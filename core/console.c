@@ -145,8 +145,9 @@ static bool short_cut(struct console *c, uint8_t key)
 	if (c->focus == CONSOLE_NO_GUEST)
 		return false;
 	if (key == c->escape) {
+		if (c->from_guest)
+			key_to_guest(&c->guests[c->focus], key);
 		close_monitor(c);
-		key_to_guest(&c->guests[c->focus], key);
 		return true;
 	}
 	if (key == 'n') {
@@ -163,23 +164,22 @@ static enum key_action route_key(struct console *c, uint8_t key)
 {
 	bool fresh = c->monitor_fresh;
 
-	if (!c->monitor_open) {
-		if (key != c->escape) {
-			key_to_guest(&c->guests[c->focus], key);
-			return KEY_NONE;
-		}
-		set_flag(&c->monitor_open, true);
-		c->monitor_fresh = true;
-		return KEY_ENTER;
+	if (!c->monitor_open && key != c->escape) {
+		key_to_guest(&c->guests[c->focus], key);
+		return KEY_NONE;
 	}
 	c->monitor_fresh = false;
 	if (fresh && short_cut(c, key))
 		return KEY_NONE;
-	if (key == c->escape && c->focus != CONSOLE_NO_GUEST) {
-		close_monitor(c);
-		return KEY_NONE;
-	}
-	return KEY_MONITOR;
+	if (key != c->escape)
+		return KEY_MONITOR;
+	/* In the monitor it begins a new prompt, so that the short cuts work from everywhere. */
+	c->from_guest = !c->monitor_open;
+	c->monitor_fresh = true;
+	set_flag(&c->monitor_open, true);
+	if (c->line_open && line_room(c) >= 2)
+		console_line_text(c, "\n", 1);
+	return KEY_ENTER;
 }
 
 /* Read a batch of input; stops at a key for the monitor, which runs without the lock. */

@@ -17,7 +17,8 @@
  *
  * Input goes to the guest that has the focus. The escape key opens the monitor; then the escape
  * key again sends itself to the guest, a digit 1..9 gives that guest the focus, `n` the next one;
- * anything else is the start of a monitor command. When a guest's input ring is full, the hardware
+ * anything else is the start of a monitor command. In the monitor the escape key begins a new
+ * prompt with the same short cuts, only that the escape key then goes back and sends nothing. When a guest's input ring is full, the hardware
  * is not read any more, so that nothing is lost.
  *
  * Locking: one lock inside, a leaf; no callback is called with it held. A guest's ring has one

@@ -43,6 +43,7 @@ struct console {
 	bool rx_stalled;
 	bool monitor_open;
 	bool monitor_fresh; /* opened by the last key: a second one may be a short cut */
+	bool from_guest;    /* and a guest had the keyboard before */
 	bool monitor_busy;  /* a core runs the monitor; nobody else reads input */
 	bool midline;       /* the screen ends in an unfinished line of `current` */
 	uint8_t escape;

@@ -254,7 +254,7 @@ static void test_no_guests_is_monitor(void **state)
 	assert_string_equal(line.out, "lamina> ");
 	type("\x1dh\x1d\x1d");
 	assert_true(console_monitor_is_open());
-	assert_string_equal(monitor_seen, "\x1dh\x1d\x1d");
+	assert_string_equal(monitor_seen, "h");
 	console_leave_monitor();
 	assert_true(console_monitor_is_open());
 }
@@ -290,7 +290,7 @@ static void test_escape_opens_monitor(void **state)
 	clear_out();
 	say(0, "later\r\n");
 	assert_string_equal(line.out, "");
-	type("\x1d");
+	type("\x1d\x1d");
 	assert_false(console_monitor_is_open());
 	assert_non_null(strstr(line.out, "--- guest one"));
 	assert_non_null(strstr(line.out, "later\r\n"));
@@ -328,6 +328,22 @@ static void test_quick_switch(void **state)
 	type("2");
 	assert_string_equal(monitor_seen, "92");
 	assert_int_equal(console_focused(), 0);
+}
+
+static void test_short_cuts_from_the_monitor(void **state)
+{
+	(void)state;
+	type("\x1dhel");
+	clear_out();
+	type("\x1d");
+	assert_string_equal(line.out, "\r\nlamina> ");
+	type("2x");
+	assert_int_equal(console_focused(), 1);
+	assert_string_equal(heard(1), "x");
+	/* Back without a key for the guest. */
+	type("\x1dh\x1d\x1dy");
+	assert_string_equal(heard(1), "y");
+	assert_false(console_monitor_is_open());
 }
 
 static void test_monitor_command_moves_focus(void **state)
@@ -723,6 +739,7 @@ int main(void)
 		cmocka_unit_test_setup(test_escape_opens_monitor, setup),
 		cmocka_unit_test_setup(test_escape_twice_is_sent, setup),
 		cmocka_unit_test_setup(test_quick_switch, setup),
+		cmocka_unit_test_setup(test_short_cuts_from_the_monitor, setup),
 		cmocka_unit_test_setup(test_monitor_command_moves_focus, setup),
 		cmocka_unit_test_setup(test_background_output_appears_on_switch, setup),
 		cmocka_unit_test_setup(test_switch_shows_a_screenful, setup),
