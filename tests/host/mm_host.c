@@ -33,10 +33,15 @@ void panic(const char *fmt, ...)
 
 void test_pool(uint64_t pages)
 {
-	free(arena);
-	arena = NULL;
-	assert_int_equal(posix_memalign(&arena, PAGE_SIZE, pages << PAGE_SHIFT), 0);
-	memset(arena, 0xa5, pages << PAGE_SHIFT);
+	static uint64_t size;
+
+	if (size < pages) {
+		free(arena);
+		arena = NULL;
+		assert_int_equal(posix_memalign(&arena, PAGE_SIZE, pages << PAGE_SHIFT), 0);
+		memset(arena, 0xa5, pages << PAGE_SHIFT);
+		size = pages;
+	}
 	assert_int_equal(page_pool_init(HPA(TEST_POOL_HPA), pages << PAGE_SHIFT, arena, 0), OK);
 	fail_after = -1;
 }
@@ -209,15 +214,19 @@ void machine_walk(void)
 	walk(WALKER_DEVICE);
 }
 
-/* May the slots' layout translate like this leaf, everywhere in its span? */
+/*
+ * A leaf that a walker holds is what the slots say, everywhere in its span, and it is still there:
+ * whatever took it away was to flush it.
+ */
 static void check_leaf(const struct slot_set *set, const struct cached *c, const char *who)
 {
 	struct decoded d = decode(c->value, c->level);
 	const struct slot *s = slot_find(set, GFN(c->base));
+	struct translation tr;
 
 	if (s && c->base + span_of(c->level) <= slot_end(s) &&
 	    slot_pfn(s, GFN(c->base)).v == d.hpa >> PAGE_SHIFT && d.access == s->access &&
-	    d.type == s->type)
+	    d.type == s->type && machine_translate(c->base, &tr) && tr.level == c->level)
 		return;
 	fail_msg("%s: stale translation of gfn %#llx, level %u: %#llx", who,
 		 (unsigned long long)c->base, c->level, (unsigned long long)c->value);

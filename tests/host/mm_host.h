@@ -75,7 +75,7 @@ extern char panic_message[256];
 
 #define TEST_POOL_HPA 0x40000000ull
 
-/* A fresh pool of `pages` for page_pool_init(); frees the one before. */
+/* A fresh pool of `pages`; whatever the one before had handed out is void. */
 void test_pool(uint64_t pages);
 
 /* Let the guest of `t` run. */

@@ -17,7 +17,7 @@
  * guest-physical space is compared with the model, and the walkers look on (mm_host.c).
  * MM_SEED=n MM_STEPS=n in the environment replay or extend a run.
  */
-#define MODEL_MAX 24
+#define MODEL_MAX 10
 
 struct model {
 	struct slot slot[MODEL_MAX];
@@ -97,7 +97,7 @@ static uint64_t random_gfn(void)
 
 static uint64_t random_npages(void)
 {
-	static const uint64_t size[] = { 1, 1, 2, 3, 100, 511, 512, 513, 1024, 1100, 2048 };
+	static const uint64_t size[] = { 1, 1, 2, 3, 100, 5, 20, 511, 512, 513, 1024, 1100 };
 
 	return size[rnd(ARRAY_SIZE(size))];
 }
