@@ -633,7 +633,10 @@ static void check_shared_cores(struct parser *p, const struct guest_config **own
 			if (other)
 				fail(p,
 				     "core %u of guest '%s' is given to guest '%s' already (line %u)",
-				     g->cores[k], g->name, other->name, (unsigned int)other->line);
+				     g->cores[k], g->name, other->name,
+				     (unsigned int)config_line(c, p->lines,
+							       (uint32_t)(other - c->guests),
+							       GUEST_CORES));
 		}
 		for (k = 0; k < g->core_count && g->valid; k++)
 			owner[g->cores[k]] = g;

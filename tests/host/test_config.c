@@ -286,7 +286,7 @@ static void test_shared_core(void **state)
 	one_message(
 		GUEST "[guest two]\nkernel=k\nmemory=64M\ncores=1,0\n"
 		      "[guest three]\nkernel=k\nmemory=64M\ncores=1\n",
-		"lamina.conf:8: core 0 of guest 'two' is given to guest 'one' already (line 1)");
+		"lamina.conf:8: core 0 of guest 'two' is given to guest 'one' already (line 4)");
 	assert_true(config.guests[0].valid);
 	assert_false(config.guests[1].valid);
 	assert_true(config.guests[2].valid); /* a guest that is left out has no cores */
