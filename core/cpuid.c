@@ -159,8 +159,11 @@ uint64_t guest_xcr0_mask(void)
 	return (((uint64_t)r.edx << 32) | r.eax) & usable;
 }
 
-/* Size of the XSAVE area in standard format for all components in `mask`. */
-static uint32_t xsave_size(uint64_t mask)
+/*
+ * Size of the XSAVE area for all components in `mask`, in standard or in compacted format (SDM
+ * vol. 1, 13.4.3): there each component follows the one before, on 64 bytes if ECX bit 1 says so.
+ */
+static uint32_t xsave_size(uint64_t mask, bool compacted)
 {
 	uint32_t size = 512 + 64, i;
 
@@ -170,15 +173,17 @@ static uint32_t xsave_size(uint64_t mask)
 		if (!(mask & BIT(i)))
 			continue;
 		r = hw_cpuid(0xd, i);
-		if (r.ebx + r.eax > size)
-			size = r.ebx + r.eax;
+		if (!compacted)
+			size = (uint32_t)max_u64(size, r.ebx + r.eax);
+		else
+			size = (r.ecx & BIT(1) ? (uint32_t)ALIGN_UP(size, 64) : size) + r.eax;
 	}
 	return size;
 }
 
 /*
- * EBX of subleaves 0 and 1 depends on the current XCR0 and XSS; those of the guest are loaded, so
- * the hardware has answered for the guest.
+ * EBX of subleaves 0 and 1 is the size for the current XCR0, which is the guest's: the hypervisor
+ * never changes it. (Computed, because an emulator's subleaf 1 gives the size of subleaf 0.)
  */
 static void fix_d(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
@@ -187,10 +192,12 @@ static void fix_d(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 	(void)v;
 	if (subleaf == 0) {
 		r->eax = (uint32_t)mask;
-		r->ecx = xsave_size(mask);
+		r->ebx = xsave_size(hw_xcr0(), false);
+		r->ecx = xsave_size(mask, false);
 		r->edx = (uint32_t)(mask >> 32);
 	} else if (subleaf == 1) {
 		r->eax &= (uint32_t)LEAFD_1_EAX;
+		r->ebx = r->eax & (BIT(1) | BIT(3)) ? xsave_size(hw_xcr0(), true) : 0;
 		r->ecx = 0; /* no supervisor state through XSS */
 		r->edx = 0;
 	} else if (!(mask & BIT(subleaf))) {

@@ -23,6 +23,11 @@ bool hw_wrmsr(uint32_t msr, uint64_t value)
 	return wrmsr_safe(msr, value);
 }
 
+uint64_t hw_xcr0(void)
+{
+	return xgetbv(0);
+}
+
 bool hw_xsetbv(uint64_t value)
 {
 	return xsetbv_safe(0, value);

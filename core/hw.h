@@ -14,6 +14,7 @@ struct cpuid_regs hw_cpuid(uint32_t leaf, uint32_t subleaf); /* zeros above the 
 enum cpu_vendor hw_vendor(void);
 bool must_check hw_rdmsr(uint32_t msr, uint64_t *value);
 bool must_check hw_wrmsr(uint32_t msr, uint64_t value);
+uint64_t hw_xcr0(void);
 bool must_check hw_xsetbv(uint64_t value); /* XCR0 */
 
 #endif
