@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// sources: core/walk.c core/decode.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/guest.h"
+#include "core/hvm.h"
+#include "core/hw.h"
+#include "core/walk.h"
+#include "x86/regs.h"
+
+/* The guest's memory: 1 MiB from gpa 0. */
+#define MEMORY 0x100000
+
+static uint8_t memory[MEMORY];
+static struct vcpu_sregs sregs;
+static struct guest guest;
+static struct vcpu vcpu;
+
+/* What was injected. */
+static struct {
+	unsigned page_faults, exceptions, deaths;
+	uint64_t gla;
+	uint32_t error;
+	uint8_t vector;
+} got;
+
+static void inject_page_fault(struct vcpu *v, uint64_t gla, uint32_t error)
+{
+	(void)v;
+	got.page_faults++;
+	got.gla = gla;
+	got.error = error;
+}
+
+static void inject_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
+{
+	(void)v;
+	(void)has_error;
+	(void)error;
+	got.exceptions++;
+	got.vector = vector;
+}
+
+static void get_sregs(struct vcpu *v, struct vcpu_sregs *s)
+{
+	(void)v;
+	*s = sregs;
+}
+
+static const struct hvm_ops ops = {
+	.inject_page_fault = inject_page_fault,
+	.inject_exception = inject_exception,
+	.get_sregs = get_sregs,
+};
+const struct hvm_ops *hvm = &ops;
+
+void vcpu_die(struct vcpu *v, const char *fmt, ...)
+{
+	(void)v;
+	(void)fmt;
+	got.deaths++;
+}
+
+struct cpuid_regs hw_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	(void)subleaf;
+	assert_int_equal(leaf, 0x80000008);
+	return (struct cpuid_regs){ 40, 0, 0, 0 }; /* physical address bits */
+}
+
+static bool inside(gpa_t gpa, size_t len)
+{
+	return gpa.v < MEMORY && len <= MEMORY - gpa.v;
+}
+
+enum status guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len)
+{
+	(void)g;
+	if (!inside(gpa, len))
+		return ERR_FAULT;
+	memcpy(buf, memory + gpa.v, len);
+	return OK;
+}
+
+enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
+{
+	(void)g;
+	if (!inside(gpa, len))
+		return ERR_FAULT;
+	memcpy(memory + gpa.v, buf, len);
+	return OK;
+}
+
+enum status guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits)
+{
+	(void)g;
+	if (!inside(gpa, 1))
+		return ERR_FAULT;
+	memory[gpa.v] |= bits;
+	return OK;
+}
+
+static void put64(uint64_t gpa, uint64_t value)
+{
+	memcpy(memory + gpa, &value, 8);
+}
+
+static uint64_t get64(uint64_t gpa)
+{
+	uint64_t value;
+
+	memcpy(&value, memory + gpa, 8);
+	return value;
+}
+
+static void put32(uint64_t gpa, uint32_t value)
+{
+	memcpy(memory + gpa, &value, 4);
+}
+
+#define P  1ull
+#define W  2ull
+#define U  4ull
+#define A  0x20ull
+#define D  0x40ull
+#define PS 0x80ull
+#define NX BIT(63)
+
+/* Tables of the 4-level mode: at 0x1000, 0x2000, 0x3000 and 0x4000; pages from 0x10000. */
+#define GLA 0xffff812345678000ull /* any canonical address with index bits in all levels */
+
+static uint64_t at(uint64_t table, unsigned level, uint64_t gla)
+{
+	return table + ((gla >> (12 + 9 * (level - 1))) & 511) * 8;
+}
+
+static void map4(uint64_t gla, uint64_t leaf)
+{
+	put64(at(0x1000, 4, gla), 0x2000 | P | W | U);
+	put64(at(0x2000, 3, gla), 0x3000 | P | W | U);
+	put64(at(0x3000, 2, gla), 0x4000 | P | W | U);
+	put64(at(0x4000, 1, gla), leaf);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(memory, 0, sizeof(memory));
+	memset(&got, 0, sizeof(got));
+	memset(&sregs, 0, sizeof(sregs));
+	memset(&vcpu, 0, sizeof(vcpu));
+	vcpu.guest = &guest;
+	vcpu.rflags = RFLAGS_RESERVED;
+	sregs.cr0 = CR0_PE | CR0_WP | CR0_PG;
+	sregs.cr4 = CR4_PAE;
+	sregs.cr3 = 0x1000;
+	sregs.efer = EFER_LME | EFER_LMA | EFER_NXE;
+	sregs.seg[SEG_CS] = (struct segment){ 0x10, 0xa09b, 0xffffffff, 0 };
+	sregs.seg[SEG_DS] = (struct segment){ 0x18, 0xc093, 0xffffffff, 0 };
+	sregs.seg[SEG_SS] = sregs.seg[SEG_DS];
+	return 0;
+}
+
+static enum status walk(uint64_t gla, unsigned access, uint64_t *gpa, uint32_t *error)
+{
+	gpa_t out = GPA(0);
+	enum status s = walk_gla(&vcpu, &sregs, gla, access, &out, error);
+
+	*gpa = out.v;
+	return s;
+}
+
+static void expect_gpa(uint64_t gla, unsigned access, uint64_t expected)
+{
+	uint32_t error = 0;
+	uint64_t gpa;
+
+	assert_int_equal(walk(gla, access, &gpa, &error), OK);
+	assert_true(gpa == expected);
+}
+
+static void expect_fault(uint64_t gla, unsigned access, uint32_t expected)
+{
+	uint32_t error = 0;
+	uint64_t gpa;
+
+	assert_int_equal(walk(gla, access, &gpa, &error), ERR_FAULT);
+	assert_int_equal(error, expected);
+}
+
+static void test_four_levels(void **state)
+{
+	(void)state;
+	map4(GLA, 0x12000 | P | W);
+	expect_gpa(GLA + 0x123, 0, 0x12123);
+	/* Accessed everywhere, dirty only by a write. */
+	assert_true(get64(at(0x1000, 4, GLA)) & A);
+	assert_true(get64(at(0x2000, 3, GLA)) & A);
+	assert_true(get64(at(0x3000, 2, GLA)) & A);
+	assert_true((get64(at(0x4000, 1, GLA)) & (A | D)) == A);
+	expect_gpa(GLA + 0x123, WALK_WRITE, 0x12123);
+	assert_true((get64(at(0x4000, 1, GLA)) & (A | D)) == (A | D));
+	assert_false(get64(at(0x3000, 2, GLA)) & D);
+	expect_fault(GLA + 0x1000, 0, 0);
+	expect_fault(GLA + 0x1000, WALK_WRITE, PF_W);
+	expect_fault(GLA + 0x1000, WALK_FETCH, PF_I);
+}
+
+static void test_large_pages(void **state)
+{
+	(void)state;
+	map4(GLA, 0);
+	put64(at(0x3000, 2, GLA), 0x40000000 | P | W | PS);
+	expect_gpa(GLA | 0x1fffff, 0, 0x401fffff);
+	put64(at(0x3000, 2, GLA), 0x40002000 | P | W | PS);
+	expect_fault(GLA, 0, PF_P | PF_RSVD);
+	put64(at(0x2000, 3, GLA), 0x80000000 | P | PS);
+	expect_gpa(GLA, 0, 0x80000000 + (GLA & 0x3fffffff));
+	put64(at(0x1000, 4, GLA), 0x2000 | P | W | PS);
+	expect_fault(GLA, 0, PF_P | PF_RSVD);
+}
+
+static void test_reserved_bits(void **state)
+{
+	(void)state;
+	map4(GLA, 0x12000 | P | BIT(40));
+	expect_fault(GLA, 0, PF_P | PF_RSVD);
+	map4(GLA, 0x12000 | P | BIT(52)); /* for software */
+	expect_gpa(GLA, 0, 0x12000);
+	map4(GLA, 0x12000 | P | NX);
+	expect_gpa(GLA, 0, 0x12000);
+	sregs.efer &= ~(uint64_t)EFER_NXE;
+	expect_fault(GLA, 0, PF_P | PF_RSVD);
+}
+
+static void test_user_and_supervisor(void **state)
+{
+	(void)state;
+	map4(GLA, 0x12000 | P | W);
+	sregs.cpl = 3;
+	expect_fault(GLA, 0, PF_P | PF_U);
+	map4(GLA, 0x12000 | P | W | U);
+	expect_gpa(GLA, WALK_WRITE, 0x12000);
+	/* One level without U is enough. */
+	put64(at(0x3000, 2, GLA), 0x4000 | P | W);
+	expect_fault(GLA, WALK_WRITE, PF_P | PF_U | PF_W);
+	map4(GLA, 0x12000 | P | U);
+	expect_fault(GLA, WALK_WRITE, PF_P | PF_U | PF_W);
+	sregs.cpl = 0;
+	expect_fault(GLA, WALK_WRITE, PF_P | PF_W);
+	sregs.cr0 &= ~(uint64_t)CR0_WP;
+	expect_gpa(GLA, WALK_WRITE, 0x12000);
+}
+
+static void test_execute(void **state)
+{
+	(void)state;
+	map4(GLA, 0x12000 | P | U | NX);
+	expect_fault(GLA, WALK_FETCH, PF_P | PF_I);
+	map4(GLA, 0x12000 | P | U);
+	expect_gpa(GLA, WALK_FETCH, 0x12000);
+	sregs.cr4 |= CR4_SMEP;
+	expect_fault(GLA, WALK_FETCH, PF_P | PF_I);
+	sregs.cpl = 3;
+	expect_gpa(GLA, WALK_FETCH, 0x12000);
+}
+
+static void test_smap(void **state)
+{
+	(void)state;
+	map4(GLA, 0x12000 | P | W | U);
+	sregs.cr4 |= CR4_SMAP;
+	expect_fault(GLA, 0, PF_P);
+	expect_fault(GLA, WALK_WRITE, PF_P | PF_W);
+	vcpu.rflags |= RFLAGS_AC;
+	expect_gpa(GLA, 0, 0x12000);
+	vcpu.rflags &= ~(uint64_t)RFLAGS_AC;
+	sregs.cpl = 3;
+	expect_gpa(GLA, 0, 0x12000);
+}
+
+static void test_five_levels(void **state)
+{
+	(void)state;
+	map4(GLA, 0x12000 | P);
+	sregs.cr4 |= CR4_LA57;
+	sregs.cr3 = 0x5000;
+	put64(at(0x5000, 5, GLA), 0x1000 | P | W);
+	expect_gpa(GLA, 0, 0x12000);
+	assert_true(get64(at(0x5000, 5, GLA)) & A);
+}
+
+static void test_pae(void **state)
+{
+	uint64_t gla = 0xc0801234;
+
+	(void)state;
+	sregs.efer = 0;
+	sregs.cr3 = 0x1020; /* 32-byte aligned */
+	put64(0x1020 + 3 * 8, 0x3000 | P);
+	put64(at(0x3000, 2, gla), 0x4000 | P | W | U);
+	put64(at(0x4000, 1, gla), 0x12000 | P | W | U);
+	expect_gpa(gla, WALK_WRITE, 0x12234);
+	/* A PDPTE has no accessed bit. */
+	assert_true(get64(0x1020 + 3 * 8) == (0x3000 | P));
+	put64(at(0x3000, 2, gla), 0x40000000 | P | W | PS);
+	expect_gpa(gla, 0, 0x40001234);
+	put64(0x1020 + 3 * 8, 0);
+	expect_fault(gla, 0, 0);
+}
+
+static void test_two_levels(void **state)
+{
+	uint64_t gla = 0xc0401234;
+
+	(void)state;
+	sregs.efer = 0;
+	sregs.cr4 = CR4_PSE;
+	sregs.cr3 = 0x1fff; /* flags are ignored */
+	put32(0x1000 + (gla >> 22) * 4, 0x2000 | P | W | U);
+	put32(0x2000 + ((gla >> 12) & 1023) * 4, 0x12000 | P | W);
+	expect_gpa(gla, WALK_WRITE, 0x12234);
+	assert_int_equal(memory[0x1000 + (gla >> 22) * 4] & 0x60, A);
+	expect_fault(gla + 0x1000, WALK_FETCH, 0); /* no NX: no fetch bit in the error code */
+	put32(0x1000 + (gla >> 22) * 4, 0x00c00000 | P | W | PS | 5 << 13);
+	expect_gpa(gla, 0, 0x500c01234);
+	put32(0x1000 + (gla >> 22) * 4, 0x00c00000 | P | PS | BIT(21));
+	expect_fault(gla, 0, PF_P | PF_RSVD);
+	/* Without PSE the bit means nothing. */
+	sregs.cr4 = 0;
+	put32(0x1000 + (gla >> 22) * 4, 0x2000 | P | W | PS);
+	expect_gpa(gla, 0, 0x12234);
+}
+
+static void test_no_paging(void **state)
+{
+	(void)state;
+	sregs.cr0 = CR0_PE;
+	sregs.efer = 0;
+	expect_gpa(0x12345, WALK_WRITE, 0x12345);
+	expect_gpa(0x100012345, 0, 0x12345);
+}
+
+static void test_tables_outside_memory(void **state)
+{
+	uint32_t error;
+	uint64_t gpa;
+
+	(void)state;
+	sregs.cr3 = 0x7f000000;
+	assert_int_equal(walk(GLA, 0, &gpa, &error), ERR_NOT_FOUND);
+}
+
+static enum status linear(uint8_t seg, uint64_t offset, size_t size, unsigned access, uint64_t *gla)
+{
+	return walk_segment(&sregs, seg, offset, size, access, gla, &got.vector);
+}
+
+static void test_segments_64(void **state)
+{
+	uint64_t gla;
+
+	(void)state;
+	sregs.seg[SEG_DS].base = 0x1000; /* ignored */
+	sregs.seg[SEG_GS].base = 0xffff888000000000;
+	assert_int_equal(linear(SEG_DS, 0x10, 8, 0, &gla), OK);
+	assert_true(gla == 0x10);
+	assert_int_equal(linear(SEG_GS, 0x10, 8, 0, &gla), OK);
+	assert_true(gla == 0xffff888000000010);
+	assert_int_equal(linear(SEG_DS, 0x800000000000, 8, 0, &gla), ERR_FAULT);
+	assert_int_equal(got.vector, VEC_GP);
+	assert_int_equal(linear(SEG_SS, 0x7ffffffffffc, 8, 0, &gla), ERR_FAULT);
+	assert_int_equal(got.vector, VEC_SS);
+	sregs.cr4 |= CR4_LA57;
+	assert_int_equal(linear(SEG_DS, 0x800000000000, 8, 0, &gla), OK);
+}
+
+static void test_segments_32(void **state)
+{
+	uint64_t gla;
+
+	(void)state;
+	sregs.efer = 0;
+	sregs.seg[SEG_CS] = (struct segment){ 8, 0xc09b, 0xffffffff, 0 };
+	sregs.seg[SEG_DS] = (struct segment){ 16, 0x4093, 0xfff, 0x10000 };
+	assert_int_equal(linear(SEG_DS, 0xffc, 4, WALK_WRITE, &gla), OK);
+	assert_true(gla == 0x10ffc);
+	assert_int_equal(linear(SEG_DS, 0xffd, 4, 0, &gla), ERR_FAULT);
+	sregs.seg[SEG_DS].access = 0x4091; /* read-only */
+	assert_int_equal(linear(SEG_DS, 0, 4, 0, &gla), OK);
+	assert_int_equal(linear(SEG_DS, 0, 4, WALK_WRITE, &gla), ERR_FAULT);
+	sregs.seg[SEG_DS].access = 0x4097; /* expand-down */
+	assert_int_equal(linear(SEG_DS, 0xfff, 1, 0, &gla), ERR_FAULT);
+	assert_int_equal(linear(SEG_DS, 0x1000, 4, 0, &gla), OK);
+	assert_int_equal(linear(SEG_DS, 0xfffffffe, 4, 0, &gla), ERR_FAULT);
+	sregs.seg[SEG_DS].access = 0x4013; /* not present */
+	assert_int_equal(linear(SEG_DS, 0x1000, 4, 0, &gla), ERR_FAULT);
+	assert_int_equal(linear(SEG_CS, 0x1000, 4, WALK_WRITE, &gla), ERR_FAULT);
+	assert_int_equal(linear(SEG_CS, 0x1000, 4, 0, &gla), OK);
+	/* The base wraps at 4 GiB. */
+	sregs.seg[SEG_DS] = (struct segment){ 16, 0xc093, 0xffffffff, 0xfffff000 };
+	assert_int_equal(linear(SEG_DS, 0x1800, 4, 0, &gla), OK);
+	assert_true(gla == 0x800);
+}
+
+static void test_real_mode(void **state)
+{
+	uint64_t gla;
+
+	(void)state;
+	sregs.cr0 = 0;
+	sregs.efer = 0;
+	sregs.seg[SEG_CS] = (struct segment){ 0xf000, 0x93, 0xffff, 0xf0000 };
+	sregs.seg[SEG_DS] = (struct segment){ 0x1234, 0x93, 0xffff, 0x12340 };
+	assert_int_equal(vcpu_mode(&sregs), INSN_16);
+	assert_int_equal(linear(SEG_DS, 0x10, 2, WALK_WRITE, &gla), OK);
+	assert_true(gla == 0x12350);
+	assert_int_equal(linear(SEG_CS, 0xffff, 1, WALK_WRITE, &gla), OK);
+	assert_int_equal(linear(SEG_DS, 0xffff, 2, 0, &gla), ERR_FAULT);
+}
+
+static void test_copy(void **state)
+{
+	uint64_t value = 0x1122334455667788, back = 0;
+
+	(void)state;
+	map4(GLA, 0x12000 | P | W);
+	put64(at(0x4000, 1, GLA + 0x1000), 0x20000 | P | W);
+	/* Across a page. */
+	assert_int_equal(vcpu_write_linear(&vcpu, GLA + 0xffd, &value, 8), OK);
+	assert_int_equal(memory[0x12ffd], 0x88);
+	assert_int_equal(memory[0x20000], 0x55);
+	assert_int_equal(vcpu_read_linear(&vcpu, GLA + 0xffd, &back, 8, false), OK);
+	assert_true(back == value);
+	/* The second page faults: nothing is written. */
+	put64(at(0x4000, 1, GLA + 0x1000), 0);
+	memory[0x12ffd] = 0;
+	assert_int_equal(vcpu_write_linear(&vcpu, GLA + 0xffd, &value, 8), ERR_FAULT);
+	assert_int_equal(memory[0x12ffd], 0);
+	assert_int_equal(got.page_faults, 1);
+	assert_true(got.gla == GLA + 0x1000);
+	assert_int_equal(got.error, PF_W);
+	/* Both fault: the first one is reported. */
+	put64(at(0x4000, 1, GLA), 0);
+	assert_int_equal(vcpu_write_linear(&vcpu, GLA + 0xffd, &value, 8), ERR_FAULT);
+	assert_true(got.gla == GLA + 0xffd);
+	/* Mapped to where there is no memory. */
+	map4(GLA, 0x40000000 | P | W);
+	assert_int_equal(vcpu_read_linear(&vcpu, GLA, &back, 8, false), ERR_FAULT);
+	assert_int_equal(got.deaths, 1);
+}
+
+/* An instruction at the end of a page: the next page is only touched if it is needed. */
+static void test_fetch(void **state)
+{
+	struct insn insn;
+	uint8_t bytes[INSN_MAX];
+	size_t count;
+
+	(void)state;
+	map4(GLA, 0x12000 | P);
+	memory[0x12ffe] = 0x0f; /* CPUID */
+	memory[0x12fff] = 0xa2;
+	vcpu.rip = GLA + 0xffe;
+	assert_int_equal(vcpu_instruction_length(&vcpu), 2);
+	assert_int_equal(got.page_faults, 0);
+	memory[0x12ffe] = 0x66;
+	memory[0x12fff] = 0x0f;
+	assert_int_equal(vcpu_instruction_length(&vcpu), 0);
+	assert_int_equal(got.page_faults, 1);
+	assert_true(got.gla == GLA + 0x1000);
+	assert_int_equal(got.error, PF_I);
+	put64(at(0x4000, 1, GLA + 0x1000), 0x20000 | P);
+	memory[0x20000] = 0xa2;
+	assert_int_equal(vcpu_instruction_length(&vcpu), 3);
+	memory[0x20000] = 0xff;
+	assert_int_equal(walk_fetch(&vcpu, &sregs, &insn, bytes, &count), ERR_UNSUPPORTED);
+	assert_int_equal(count, INSN_MAX);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup(f, setup)
+	const struct CMUnitTest tests[] = {
+		TEST(test_four_levels),
+		TEST(test_large_pages),
+		TEST(test_reserved_bits),
+		TEST(test_user_and_supervisor),
+		TEST(test_execute),
+		TEST(test_smap),
+		TEST(test_five_levels),
+		TEST(test_pae),
+		TEST(test_two_levels),
+		TEST(test_no_paging),
+		TEST(test_tables_outside_memory),
+		TEST(test_segments_64),
+		TEST(test_segments_32),
+		TEST(test_real_mode),
+		TEST(test_copy),
+		TEST(test_fetch),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
