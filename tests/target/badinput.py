@@ -31,6 +31,7 @@ def wrong_values_are_named_and_the_others_start(lab):
 [lamina]
 colour = blue
 log = loud
+console = all
 [guest typo]
 kernel = hello
 memroy = 32M
@@ -61,12 +62,12 @@ cores = 1
     for message in (
             "lamina.conf:2: unknown key 'colour'",
             "lamina.conf:3: log = 'loud': ",
-            "lamina.conf:6: unknown key 'memroy' in section [guest typo]; did you mean 'memory'?",
-            "lamina.conf:10: memory = '5000T': ",
-            "lamina.conf:13: memory = '32': a size without a unit",
-            "lamina.conf:21: ",   # core 63
-            "lamina.conf:24: ",   # 900G
-            "lamina.conf:26: unknown section '[gest x]'"):
+            "lamina.conf:7: unknown key 'memroy' in section [guest typo]; did you mean 'memory'?",
+            "lamina.conf:11: memory = '5000T': ",
+            "lamina.conf:14: memory = '32': a size without a unit",
+            "lamina.conf:22: ",   # core 63
+            "lamina.conf:25: ",   # 900G
+            "lamina.conf:27: unknown section '[gest x]'"):
         assert message in text, f"no {message!r}"
 
 
@@ -81,7 +82,7 @@ def a_core_given_twice(lab):
 @target(limit=90)
 def strict_starts_all_or_nothing(lab):
     conf = "[lamina]\nstrict = yes\n" + GOOD + "[guest bad]\nkernel = hello\nmemory = 1\n"
-    refused(lab.boot(conf=conf, files=hello(lab), cores=2), "lamina.conf:9: memory = '1'")
+    refused(lab.boot(conf=conf, files=hello(lab), cores=2), "lamina.conf:10: memory = '1'")
 
 
 @target(limit=90)
