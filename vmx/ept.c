@@ -18,7 +18,7 @@ enum status vmx_ept_format(struct spte_format *format)
 	return spte_format_ept(format, &caps);
 }
 
-/* INVEPT and INVVPID take a 128-bit descriptor in memory (SDM vol. 3, 30.3). */
+/* INVEPT and INVVPID take a 128-bit descriptor in memory (SDM vol. 3, 31.3). */
 struct descriptor {
 	uint64_t low, high;
 };
@@ -54,7 +54,7 @@ void vmx_flush_root(uint64_t eptp)
 
 void vmx_flush_vpid(uint16_t vpid)
 {
-	/* Without VPID each VM entry and exit drops the linear mappings (28.3.3.1). */
+	/* Without VPID each VM entry and exit drops the linear mappings (29.3.3.1). */
 	if (!(vmx_caps.proc2 & PROC2_VPID))
 		return;
 	if (vmx_caps.invvpid_single)

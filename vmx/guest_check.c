@@ -16,7 +16,7 @@ enum {
 	TR
 };
 
-/* Access rights: SDM vol. 3, table 24-2 */
+/* Access rights: SDM vol. 3, table 25-2 */
 #define TYPE(a)     ((a)&0xf)
 #define AR_S        (1u << 4)
 #define DPL(a)      (((a) >> 5) & 3)
@@ -58,7 +58,7 @@ static bool unrestricted(const struct vmx_guest_state *s)
 	return s->proc2 & PROC2_UNRESTRICTED_GUEST;
 }
 
-/* 26.3.1.1 */
+/* 27.3.1.1 */
 static const char *check_control_registers(const struct vmx_guest_state *s)
 {
 	uint64_t fixed0 = s->cr0_fixed0;
@@ -109,7 +109,7 @@ static const char *check_msrs(const struct vmx_guest_state *s)
 	return NULL;
 }
 
-/* Virtual-8086 mode: every segment looks as in real mode (26.3.1.2). */
+/* Virtual-8086 mode: every segment looks as in real mode (27.3.1.2). */
 static const char *check_vm86(const struct vmx_guest_state *s)
 {
 	for (unsigned i = ES; i <= GS; i++) {
@@ -210,7 +210,7 @@ static const char *check_system_segment(const struct vmx_guest_state *s, unsigne
 	return NULL;
 }
 
-/* 26.3.1.2, 26.3.1.3 */
+/* 27.3.1.2, 27.3.1.3 */
 static const char *check_segments(const struct vmx_guest_state *s)
 {
 	bool vm86 = s->rflags & RFLAGS_VM;
@@ -235,7 +235,7 @@ static const char *check_segments(const struct vmx_guest_state *s)
 	return NULL;
 }
 
-/* 26.3.1.4 */
+/* 27.3.1.4 */
 static const char *check_rip_rflags(const struct vmx_guest_state *s)
 {
 	bool code64 = long_mode(s) && (s->seg[CS].access & AR_L);
@@ -278,7 +278,7 @@ static const char *check_blocking(const struct vmx_guest_state *s)
 	return NULL;
 }
 
-/* 26.3.1.5 */
+/* 27.3.1.5 */
 static const char *check_non_registers(const struct vmx_guest_state *s)
 {
 	uint32_t shadow = s->interruptibility & (BLOCK_STI | BLOCK_MOV_SS);
@@ -306,7 +306,7 @@ static const char *check_non_registers(const struct vmx_guest_state *s)
 	return NULL;
 }
 
-/* 26.3.1.6 */
+/* 27.3.1.6 */
 static const char *check_pdptes(const struct vmx_guest_state *s)
 {
 	uint64_t reserved = ~BITS(s->maxphyaddr - 1, 0) | BITS(8, 5) | BITS(2, 1);

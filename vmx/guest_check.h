@@ -5,7 +5,7 @@
 #include "types.h"
 
 /*
- * The checks that VM entry makes on the guest-state area (SDM vol. 3, 26.3.1), to name the rule
+ * The checks that VM entry makes on the guest-state area (SDM vol. 3, 27.3.1), to name the rule
  * that a refused entry has broken: hardware only says that there is one. Pure, for host tests.
  */
 struct vmx_guest_segment {

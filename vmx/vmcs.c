@@ -28,7 +28,7 @@
 
 /*
  * CR0 bits that the guest does not change directly: NE must be 1 in VMX operation; CD and NW would
- * outlive the exit (27.5.1) and slow the hypervisor down. PE and PG are the guest's own, thanks to
+ * outlive the exit (28.5.1) and slow the hypervisor down. PE and PG are the guest's own, thanks to
  * unrestricted guest.
  */
 #define CR0_OWNED_BY_HOST (CR0_NE | CR0_CD | CR0_NW)
@@ -66,7 +66,7 @@ enum status vmx_vcpu_create(struct vcpu *v, struct page_budget *budget, hpa_t ro
 		return ERR_NOMEM;
 	}
 	hw->eptp = root.v;
-	/* Unique on every core, not zero, which is the hypervisor's own (28.1). */
+	/* Unique on every core, not zero, which is the hypervisor's own (29.1). */
 	hw->vpid = (uint16_t)(1 + v->guest->index * CONFIG_MAX_CPUS + v->index);
 	v->hw = hw;
 	return OK;
@@ -289,7 +289,7 @@ static void write_registers(struct vcpu *v, const struct vcpu_start *start)
 	vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, 0);
 }
 
-/* DR0-DR3 and DR6 stay the guest's while the hypervisor runs: DR7 is 400h after an exit (27.5.1). */
+/* DR0-DR3 and DR6 stay the guest's while the hypervisor runs: DR7 is 400h after an exit (28.5.1). */
 static void reset_debug_registers(void)
 {
 	__asm__ volatile("mov %0, %%dr0\n\t"

@@ -65,7 +65,7 @@ static void vmx_cpu_disable(struct cpu *c)
 {
 	struct vcpu *v = c->vcpu;
 
-	/* An active VMCS may live in the CPU alone; VMCLEAR writes it back (24.11.1). */
+	/* An active VMCS may live in the CPU alone; VMCLEAR writes it back (25.11.1). */
 	if (v && v->hw)
 		vmx_clear_vmcs(vmx_of(v));
 	__asm__ volatile("vmxoff" : : : "cc", "memory");

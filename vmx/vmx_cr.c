@@ -47,7 +47,7 @@ uint64_t vmx_guest_cr4(void)
 }
 
 /*
- * With EPT the CPU takes the PDPTEs of a PAE guest from the VMCS at VM entry (26.3.2.4), so an
+ * With EPT the CPU takes the PDPTEs of a PAE guest from the VMCS at VM entry (27.3.2.4), so an
  * emulated write that would have loaded them has to. False: a reserved bit is set, or they are
  * not in memory.
  */

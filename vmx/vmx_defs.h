@@ -6,14 +6,14 @@
 
 /* Control bits, exit reasons and event formats of VMX. Sections are those of the SDM, vol. 3. */
 
-/* Pin-based controls, table 24-5 */
+/* Pin-based controls, table 25-5 */
 #define PIN_EXTERNAL_INTERRUPT (1u << 0)
 #define PIN_NMI_EXITING        (1u << 3)
 #define PIN_VIRTUAL_NMIS       (1u << 5)
 #define PIN_PREEMPTION_TIMER   (1u << 6)
 #define PIN_POSTED_INTERRUPTS  (1u << 7)
 
-/* Primary processor-based controls, table 24-6 */
+/* Primary processor-based controls, table 25-6 */
 #define PROC_INTERRUPT_WINDOW (1u << 2)
 #define PROC_TSC_OFFSETTING   (1u << 3)
 #define PROC_HLT_EXITING      (1u << 7)
@@ -36,7 +36,7 @@
 #define PROC_PAUSE_EXITING    (1u << 30)
 #define PROC_SECONDARY        (1u << 31)
 
-/* Secondary processor-based controls, table 24-7 */
+/* Secondary processor-based controls, table 25-7 */
 #define PROC2_EPT                (1u << 1)
 #define PROC2_DESCRIPTOR_TABLES  (1u << 2)
 #define PROC2_RDTSCP             (1u << 3)
@@ -50,7 +50,7 @@
 #define PROC2_USER_WAIT          (1u << 26)
 #define PROC2_ENCLV_EXITING      (1u << 28)
 
-/* VM-exit controls, table 24-13 */
+/* VM-exit controls, table 25-13 */
 #define EXIT_SAVE_DEBUG    (1u << 2)
 #define EXIT_HOST_64BIT    (1u << 9)
 #define EXIT_ACK_INTERRUPT (1u << 15)
@@ -61,7 +61,7 @@
 #define EXIT_CLEAR_BNDCFGS (1u << 23)
 #define EXIT_LOAD_CET      (1u << 28)
 
-/* VM-entry controls, table 24-16 */
+/* VM-entry controls, table 25-16 */
 #define ENTRY_LOAD_DEBUG   (1u << 2)
 #define ENTRY_IA32E_GUEST  (1u << 9)
 #define ENTRY_TO_SMM       (1u << 10)
@@ -136,7 +136,7 @@
 #define REASON_ENTRY_FAILED        (1u << 31)
 #define REASON_BASIC(r)            ((r)&0xffffu)
 
-/* Interruption information, 24.8.3, 24.9.2, 24.9.3 */
+/* Interruption information, 25.8.3, 25.9.2, 25.9.3 */
 #define EVENT_VALID          (1u << 31)
 #define EVENT_HAS_ERROR      (1u << 11)
 #define EVENT_UNBLOCKED_NMI  (1u << 12) /* exit information only: NMI unblocking due to IRET */
@@ -150,25 +150,25 @@
 #define EVENT_TYPE_SOFT_EXC  6u /* INT3, INTO */
 #define EVENT(type, vector)  (EVENT_VALID | (type) << 8 | (vector))
 
-/* Guest interruptibility state, table 24-3 */
+/* Guest interruptibility state, table 25-3 */
 #define BLOCK_STI    (1u << 0)
 #define BLOCK_MOV_SS (1u << 1)
 #define BLOCK_SMI    (1u << 2)
 #define BLOCK_NMI    (1u << 3)
 
-/* Guest activity state, 24.4.2 */
+/* Guest activity state, 25.4.2 */
 #define ACTIVITY_ACTIVE    0u
 #define ACTIVITY_HLT       1u
 #define ACTIVITY_SHUTDOWN  2u
 #define ACTIVITY_WAIT_SIPI 3u
 
-/* Pending debug exceptions, table 24-4 */
+/* Pending debug exceptions, table 25-4 */
 #define PENDING_DEBUG_BS BIT(14)
 
 /* Access rights in the VMCS: as in struct segment, and bit 16 for a register without segment. */
 #define ACCESS_UNUSABLE (1u << 16)
 
-/* EPT violation, table 27-7 */
+/* EPT violation, table 28-7 */
 #define EPT_QUAL_READ       BIT(0)
 #define EPT_QUAL_WRITE      BIT(1)
 #define EPT_QUAL_FETCH      BIT(2)

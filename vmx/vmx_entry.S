@@ -73,7 +73,7 @@ vmx_vcpu_run:
 	vmlaunch
 .Llaunch_end:
 
-	/* No entry: CF without, ZF with a current VMCS (SDM vol. 3, 30.2). */
+	/* No entry: CF without, ZF with a current VMCS (SDM vol. 3, 31.2). */
 .Lrefused:
 	setc	%al
 	leaq	48(%rsp), %rbp

@@ -26,11 +26,11 @@ static bool in_64bit_mode(void)
 
 void vmx_skip_instruction(struct vcpu *v)
 {
-	/* Not every exit fills the field: an EPT violation need not (27.2.5). */
+	/* Not every exit fills the field: an EPT violation need not (28.2.5). */
 	uint64_t next =
 		v->rip + (v->insn_length ? v->insn_length : vmcs_read32(VMCS_EXIT_INSN_LENGTH));
 
-	/* EIP wraps at 4 GiB; VM entry insists on that, too (26.3.1.4). */
+	/* EIP wraps at 4 GiB; VM entry insists on that, too (27.3.1.4). */
 	if (unlikely((next ^ v->rip) >> 32) && !in_64bit_mode())
 		next = (uint32_t)next;
 	v->rip = next;
@@ -71,7 +71,7 @@ static enum exception_class class_of(uint8_t vector)
 	}
 }
 
-/* Faults leave RIP at the instruction, with RF set in the image that is pushed (17.3.1.1). */
+/* Faults leave RIP at the instruction, with RF set in the image that is pushed (18.3.1.1). */
 static bool is_fault(uint8_t vector)
 {
 	return vector != VEC_DB && vector != VEC_BP && vector != VEC_OF && vector != VEC_DF &&
@@ -111,7 +111,7 @@ void vmx_inject_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32
 	if (!combine(v, &vector, &has_error, &error))
 		return;
 	event = EVENT(EVENT_TYPE_EXCEPTION, vector);
-	/* Real mode pushes no error code, and VM entry refuses one (26.2.1.3). */
+	/* Real mode pushes no error code, and VM entry refuses one (27.2.1.3). */
 	if (has_error && (vmx_guest_cr0() & CR0_PE))
 		event |= EVENT_HAS_ERROR;
 	if (is_fault(vector))
@@ -139,7 +139,7 @@ void vmx_requeue_event(struct vcpu *v)
 
 	if (likely(!(event & EVENT_VALID)))
 		return;
-	/* Bit 12 is undefined here (24.9.3) and reserved at VM entry. */
+	/* Bit 12 is undefined here (25.9.3) and reserved at VM entry. */
 	hw->event = event & (EVENT_VALID | EVENT_HAS_ERROR | 0x7ff);
 	if (event & EVENT_HAS_ERROR)
 		hw->event_error = vmcs_read32(VMCS_VECTORING_ERROR);
@@ -167,7 +167,7 @@ void vmx_window_open(struct vcpu *v)
 
 /*
  * Between STI and the next instruction some CPUs take no NMI and VM entry may refuse to inject one
- * (26.3.1.5); RFLAGS.IF is 1 then, so the interrupt window opens right behind that instruction.
+ * (27.3.1.5); RFLAGS.IF is 1 then, so the interrupt window opens right behind that instruction.
  */
 static void deliver_nmi(struct vmx_vcpu *hw)
 {

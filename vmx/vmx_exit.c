@@ -8,7 +8,7 @@
 #include "x86/msr.h"
 #include "x86/nmi.h"
 
-/* DR6 bits that are one when nothing happened; #DB reports them inverted (24.9.1, 17.2.3). */
+/* DR6 bits that are one when nothing happened; #DB reports them inverted (25.9.1, 18.2.3). */
 #define DR6_ACTIVE_LOW 0xffff0ff0ull
 #define DR6_TRAPS      0xfull
 #define DR7_GD         BIT(13)
@@ -49,7 +49,7 @@ static void reflect_exception(struct vcpu *v, uint32_t info)
 	struct vmx_vcpu *hw = vmx_of(v);
 	uint8_t vector = (uint8_t)EVENT_VECTOR(info);
 
-	/* An IRET that faults after it has unblocked NMIs has not happened (27.2.3). */
+	/* An IRET that faults after it has unblocked NMIs has not happened (28.2.3). */
 	if ((info & EVENT_UNBLOCKED_NMI) && vector != VEC_DF &&
 	    !(vmcs_read32(VMCS_VECTORING_EVENT) & EVENT_VALID)) {
 		uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
@@ -66,7 +66,7 @@ static void reflect_exception(struct vcpu *v, uint32_t info)
 		uint64_t found = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
 		uint64_t dr6;
 
-		/* The exit has left DR6, DR7.GD and DEBUGCTL as they were before (27.1). */
+		/* The exit has left DR6, DR7.GD and DEBUGCTL as they were before (28.1). */
 		__asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
 		dr6 = (dr6 & ~DR6_TRAPS) | DR6_ACTIVE_LOW | found;
 		dr6 ^= found & DR6_ACTIVE_LOW;
@@ -138,7 +138,7 @@ static void handle_ept(struct vcpu *v, uint32_t reason)
 		.misconfig = REASON_BASIC(reason) == REASON_EPT_MISCONFIG,
 	};
 
-	/* A misconfiguration has no qualification (27.2.1). */
+	/* A misconfiguration has no qualification (28.2.1). */
 	if (!e.misconfig) {
 		q = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
 		e.read = q & EPT_QUAL_READ;

@@ -87,7 +87,7 @@ const char *vmx_exit_name(uint32_t raw)
 	return basic < REASON_COUNT && names[basic] ? names[basic] : "?";
 }
 
-/* SDM vol. 3, 30.4 */
+/* SDM vol. 3, 31.4 */
 const char *vmx_insn_error(uint32_t number)
 {
 	static const char *const texts[] = {

@@ -31,7 +31,7 @@ void vmx_get_sregs(struct vcpu *v, struct vcpu_sregs *s)
 	s->idtr_base = vmcs_read_nat(VMCS_GUEST_IDTR_BASE);
 	s->gdtr_limit = vmcs_read32(VMCS_GUEST_GDTR_LIMIT);
 	s->idtr_limit = vmcs_read32(VMCS_GUEST_IDTR_LIMIT);
-	/* SS.DPL is the CPL at all times, in an unusable SS as well (24.4.1). */
+	/* SS.DPL is the CPL at all times, in an unusable SS as well (25.4.1). */
 	s->cpl = (vmcs_read32(VMCS_GUEST_SS_ACCESS) >> 5) & 3;
 	s->interrupt_shadow = blocking & (BLOCK_STI | BLOCK_MOV_SS);
 	s->nmi_blocked = blocking & BLOCK_NMI;
