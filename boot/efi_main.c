@@ -50,6 +50,7 @@ static bool check_machine(void)
 		return false;
 	platform_find_rsdp();
 	platform_find_cores();
+	platform_sample_clock();
 	total = plan_total(loader.memory.regions, loader.memory.count);
 	m.cores = loader.cpu_count;
 	m.memory = plan_guest_room(total, &loader.config, m.cores);

@@ -83,6 +83,8 @@ static void fill_info(struct boot_info *bi)
 	bi->rsdp = loader.rsdp;
 	bi->tsc_entry = loader.tsc_entry;
 	bi->tsc_files = loader.tsc_files;
+	bi->tsc_pm = loader.tsc_pm;
+	bi->pm_timer = loader.pm_timer;
 	bi->epoch = platform_epoch(&bi->tsc_epoch);
 	bi->cpu_count = loader.cpu_count;
 	memcpy(bi->cpus, loader.cpus, loader.cpu_count * sizeof(bi->cpus[0]));

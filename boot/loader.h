@@ -36,6 +36,8 @@ struct loader {
 	EFI_FILE_HANDLE volume; /* that the loader came from */
 	uint64_t tsc_entry;
 	uint64_t tsc_files; /* ticks spent in the firmware's file system */
+	uint64_t tsc_pm;     /* TSC when the ACPI timer read `pm_timer`; 0: there is none */
+	uint32_t pm_timer;
 	hpa_t rsdp;
 	struct efi_map map;
 	struct region_list memory; /* what the firmware could give now; memory_survey() */
@@ -87,6 +89,8 @@ void files_release_unused(void);
 /* platform.c */
 void platform_find_rsdp(void);
 void platform_find_cores(void);
+/* A first look at the ACPI timer: the hypervisor takes the last one to calibrate the TSC. */
+void platform_sample_clock(void);
 void platform_framebuffer(struct boot_framebuffer *fb);
 int64_t platform_epoch(uint64_t *tsc);
 

@@ -5,6 +5,7 @@
 #include "boot/loader.h"
 #include "drivers/acpi.h"
 #include "x86/asm.h"
+#include "x86/pm_timer.h"
 
 /* UEFI PI specification 1.8, volume 2, section 13.4. gnu-efi does not declare this protocol. */
 #define MP_SERVICES_GUID                                               \
@@ -155,6 +156,20 @@ void platform_find_cores(void)
 	if (!cores_from_madt() && !cores_from_mp_services())
 		say("Lamina: the firmware has neither an ACPI MADT nor MP services; only the boot core is "
 		    "used");
+}
+
+void platform_sample_clock(void)
+{
+	const struct acpi_mem mem = { .map = map_table, .ctx = &loader.memory };
+	struct acpi_fadt fadt;
+	struct acpi acpi;
+
+	loader.tsc_pm = 0;
+	if (!loader.rsdp.v || acpi_init(&acpi, &mem, loader.rsdp) != OK ||
+	    acpi_read_fadt(&acpi, &fadt) != OK)
+		return;
+	if (fadt.pm_timer.space == ACPI_SPACE_IO && fadt.pm_timer.address)
+		loader.pm_timer = pm_timer_sample((uint16_t)fadt.pm_timer.address, &loader.tsc_pm);
 }
 
 /* The place of an 8-bit channel; false if the mask is no whole byte. */

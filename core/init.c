@@ -72,6 +72,8 @@ static void init_clocks(void)
 	if (platform.has_fadt && pm->address && pm->space == ACPI_SPACE_IO) {
 		ref.pm_timer_port = (uint16_t)pm->address;
 		ref.pm_timer_32bit = platform.fadt.pm_timer_32bit;
+		ref.early_tsc = boot_info->tsc_pm;
+		ref.early_pm = boot_info->pm_timer;
 	}
 	ref.hpet = hyp_mem_map(platform.hpet, PAGE_SIZE, ACCESS_RW, MEM_UC);
 	tsc_calibrate_begin(&ref);

@@ -74,6 +74,8 @@ struct boot_info {
 	uint64_t tsc_files;    /* of these, ticks spent reading files */
 	int64_t epoch; /* seconds since 1970-01-01 UTC at tsc_epoch; 0: firmware has no clock */
 	uint64_t tsc_epoch;
+	uint64_t tsc_pm; /* TSC when the ACPI PM timer read `pm_timer`; 0: not sampled */
+	uint32_t pm_timer;
 	uint32_t cpu_count; /* cpus[0] is the boot core */
 	struct boot_cpu cpus[CONFIG_MAX_CPUS];
 	uint32_t region_count;

@@ -6,12 +6,12 @@
 #include "x86/cpuid.h"
 #include "x86/lapic.h"
 #include "x86/msr.h"
+#include "x86/pm_timer.h"
 #include "x86/safe.h"
 #include "x86/tsc.h"
 
-#define PM_TIMER_HZ 3579545u
-#define PIT_HZ      1193182u
-#define PIT_COUNT   0xffffu
+#define PIT_HZ    1193182u
+#define PIT_COUNT 0xffffu
 
 #define PIT_CHANNEL2    0x42
 #define PIT_COMMAND     0x43
@@ -28,8 +28,14 @@
 #define HPET_ENABLE     1u
 #define HPET_MAX_PERIOD 100000000u /* IA-PC HPET specification, 2.3.4 */
 
-#define WINDOW_FULL_US  5000
-#define WINDOW_CHECK_US 1000 /* enough to tell whether the CPU's own figure is right to 1 % */
+/*
+ * How long to measure, in us, where the loader has not left a sample: an uncertainty of one tick
+ * of the reference shall stay below 100 ppm. A short look is enough to tell whether the CPU's own
+ * figure is right to 1 %, and for the APIC timer, whose users calibrate the rest away.
+ */
+#define WINDOW_SLOW_US  5000 /* PM timer, PIT */
+#define WINDOW_HPET_US  2000
+#define WINDOW_SHORT_US 500
 #define MAX_TSC_HZ      5000000000ull
 #define SAMPLE_TRIES    3
 
@@ -62,6 +68,8 @@ static struct {
 } ref;
 
 static struct sample begin;
+static uint64_t early_tsc; /* the loader's sample of the PM timer; 0: none */
+static uint32_t early_pm;
 static uint32_t khz, lapic_hz;
 static uint32_t claimed_khz, claimed_lapic_hz;
 static const char *source = "unknown";
@@ -235,11 +243,22 @@ static void ask_platform_info(void)
 	source = "PLATFORM_INFO";
 }
 
+/* With a sample from the loader the PM timer is best, otherwise the HPET, which is finer. */
+static void choose_reference(const struct tsc_reference *r)
+{
+	if (r->early_tsc && try_pm_timer(r)) {
+		early_tsc = r->early_tsc;
+		early_pm = r->early_pm;
+		return;
+	}
+	if (!try_hpet(r) && !try_pm_timer(r) && !try_pit())
+		ref.kind = REF_NONE;
+}
+
 void tsc_calibrate_begin(const struct tsc_reference *r)
 {
 	ask_cpu();
-	if (!try_pm_timer(r) && !try_hpet(r) && !try_pit())
-		ref.kind = REF_NONE;
+	choose_reference(r);
 	if (ref.kind == REF_PIT)
 		pit_start(); /* anew: it counts once, and looking for it took some of that */
 	start_lapic_timer();
@@ -271,22 +290,44 @@ static struct sample finish_window(uint32_t us)
 	return end;
 }
 
-static void measure(uint32_t us)
+static struct sample measure(uint32_t us)
 {
 	struct sample end = finish_window(us);
 	uint64_t ticks = (end.ref - begin.ref) & ref.mask;
 
-	khz = (uint32_t)((end.tsc - begin.tsc) * ref.hz / ticks / 1000);
+	khz = (uint32_t)(((end.tsc - begin.tsc) * ref.hz / ticks + 500) / 1000);
 	lapic_hz = (uint32_t)((uint64_t)(begin.lapic - end.lapic) * ref.hz / ticks);
+	return end;
+}
+
+/* Refine by the long window since the loader's sample; false if there is none or it is odd. */
+static bool measure_long(const struct sample *end)
+{
+	uint32_t short_khz = khz;
+	uint64_t span = end->tsc - early_tsc;
+	uint64_t ticks, long_khz;
+
+	if (!early_tsc || ref.kind != REF_PM_TIMER)
+		return false;
+	ticks = pm_timer_unwrap(span, short_khz * 1000ull, (end->ref - early_pm) & ref.mask,
+				ref.mask == 0xffffffff ? 32 : 24);
+	if (ticks < PM_TIMER_HZ / 1000000 * WINDOW_SLOW_US)
+		return false;
+	long_khz = (span * PM_TIMER_HZ / ticks + 500) / 1000;
+	if (!close_to((uint32_t)long_khz, short_khz))
+		return false;
+	khz = (uint32_t)long_khz;
+	lapic_hz = (uint32_t)((uint64_t)lapic_hz * khz / short_khz);
+	return true;
 }
 
 /* Take the CPU's own figures if a short measurement does not contradict them. */
 static void settle(void)
 {
 	static const char *const names[] = { "none", "ACPI PM timer", "HPET", "PIT" };
+	struct sample end = measure(WINDOW_SHORT_US);
 
 	if (claimed_khz) {
-		measure(WINDOW_CHECK_US);
 		if (close_to(claimed_khz, khz)) {
 			khz = claimed_khz;
 			if (claimed_lapic_hz && close_to(claimed_lapic_hz, lapic_hz))
@@ -296,7 +337,8 @@ static void settle(void)
 		log_info("%s says TSC %" PRIu32 " kHz, but the %s counts %" PRIu32 " kHz", source,
 			 claimed_khz, names[ref.kind], khz);
 	}
-	measure(WINDOW_FULL_US);
+	if (!measure_long(&end))
+		measure(ref.kind == REF_HPET ? WINDOW_HPET_US : WINDOW_SLOW_US);
 	source = names[ref.kind];
 }
 

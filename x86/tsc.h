@@ -12,11 +12,13 @@
 struct tsc_reference {
 	uint16_t pm_timer_port; /* 0: none. ACPI FADT X_PM_TMR_BLK */
 	bool pm_timer_32bit;    /* FADT flag TMR_VAL_EXT; otherwise 24 bits */
-	volatile void *hpet;    /* mapped register page, or NULL */
+	uint64_t early_tsc;     /* TSC and PM timer at one earlier moment; 0: not known */
+	uint32_t early_pm;
+	volatile void *hpet; /* mapped register page, or NULL */
 };
 
 /*
- * Choose the reference (PM timer, then HPET, then PIT channel 2) and take the first sample. Uses
+ * Choose the reference (PM timer, HPET or PIT channel 2) and take the first sample. Uses
  * the calling core's APIC timer, masked; lapic_init() comes first.
  */
 void tsc_calibrate_begin(const struct tsc_reference *ref);
