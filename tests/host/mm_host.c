@@ -132,6 +132,7 @@ static uint64_t span_of(unsigned level)
 /* Add an entry; false if the cache had it. */
 static bool cache_add(struct cache *c, struct cached new)
 {
+	uint64_t hash;
 	size_t i;
 
 	if (c->count * 2 >= c->size) {
@@ -144,9 +145,9 @@ static bool cache_add(struct cache *c, struct cached new)
 		free(c->entry);
 		*c = grown;
 	}
-	i = (new.base * 0x9e3779b97f4a7c15 ^ new.value * 0xc2b2ae3d27d4eb4f ^ new.level) %
-	    (c->size - 1);
-	for (; c->entry[i].level; i = (i + 1) % c->size)
+	hash = (new.base + new.level) * 0x9e3779b97f4a7c15 + new.value * 0xc2b2ae3d27d4eb4f;
+	i = (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9 >> 32 & (c->size - 1);
+	for (; c->entry[i].level; i = (i + 1) & (c->size - 1))
 		if (!memcmp(&c->entry[i], &new, sizeof(new)))
 			return false;
 	c->entry[i] = new;
