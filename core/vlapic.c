@@ -216,43 +216,50 @@ enum status vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 }
 
 /*
- * The guest's APIC off is not the hardware's APIC off, which would lose the hypervisor's NMIs. It
- * is turned off and on again: that brings it to xAPIC mode with reset values.
+ * The guest's APIC off is not the hardware's APIC off: that would lose the hypervisor's NMIs, and
+ * some implementations come back from there by a hardware reset only (SDM vol. 3, 11.4.3). It is
+ * disabled by software instead, which masks its local vectors, and keeps its mode.
  */
-static bool hw_disable(uint64_t hw)
+static void disable(struct vcpu *v)
 {
-	hw &= ~(uint64_t)(APIC_BASE_EN | APIC_BASE_EXTD);
-	return hw_wrmsr(MSR_APIC_BASE, hw) && hw_wrmsr(MSR_APIC_BASE, hw | APIC_BASE_EN);
+	lapic_write(LAPIC_TIMER_INIT, 0);
+	lapic_write(LAPIC_SVR, 0xff);
+	v->soft.apic_ldr = 0;
+	v->soft.apic_dfr = ~0u;
 }
 
-enum status vlapic_set_base(struct vcpu *v, uint64_t value)
+/* SDM vol. 3, figure 11-27: on to x2APIC only from xAPIC, back only through disabled. */
+static bool legal_change(uint64_t from, uint64_t to)
 {
 	const uint64_t mode = APIC_BASE_EN | APIC_BASE_EXTD;
-	uint64_t old = v->apic_base, hw;
-	bool x2apic = value & APIC_BASE_EXTD;
 
 	/* The page does not move, and BSP is what the core is. */
-	if ((value ^ old) & ~mode)
+	if ((from ^ to) & ~mode)
+		return false;
+	if (to & APIC_BASE_EXTD)
+		return (to & APIC_BASE_EN) && (from & APIC_BASE_EN);
+	return !(to & APIC_BASE_EN) || !(from & APIC_BASE_EXTD);
+}
+
+/*
+ * From disabled to xAPIC is refused where the hardware has stayed in x2APIC mode, because of the
+ * above: for such a guest the APIC stays off until its next start.
+ */
+enum status vlapic_set_base(struct vcpu *v, uint64_t value)
+{
+	bool x2apic = value & APIC_BASE_EXTD;
+	uint64_t hw;
+
+	if (!legal_change(v->apic_base, value))
 		return ERR_INVALID;
-	if (x2apic && !(value & APIC_BASE_EN))
-		return ERR_INVALID;
-	/* SDM vol. 3, figure 11-27: on to x2APIC only from xAPIC, back only through disabled. */
-	if (x2apic && !(old & APIC_BASE_EN))
-		return ERR_INVALID;
-	if (!x2apic && (value & APIC_BASE_EN) && (old & APIC_BASE_EXTD))
-		return ERR_INVALID;
-	if (value == old)
+	if (value == v->apic_base)
 		return OK;
-	if (!hw_rdmsr(MSR_APIC_BASE, &hw))
-		return ERR_INVALID;
 	if (!(value & APIC_BASE_EN)) {
-		if (!hw_disable(hw))
+		disable(v);
+	} else if (!x2apic) {
+		if (lapic_is_x2apic())
 			return ERR_INVALID;
-		/* An NMI may have been lost in between: look for its work. */
-		v->cpu->nmi_pending = 1;
-		v->soft.apic_ldr = 0;
-		v->soft.apic_dfr = ~0u;
-	} else if (x2apic && !hw_wrmsr(MSR_APIC_BASE, hw | APIC_BASE_EXTD)) {
+	} else if (!hw_rdmsr(MSR_APIC_BASE, &hw) || !hw_wrmsr(MSR_APIC_BASE, hw | APIC_BASE_EXTD)) {
 		return ERR_INVALID;
 	}
 	v->apic_base = value;
