@@ -98,6 +98,7 @@ enum status vdev_create(struct guest *g, const struct vrtc_clock *clock)
 
 void vdev_reset(struct guest *g)
 {
-	vuart_reset(&g->uart);
+	/* The IOAPIC first: its pins are masked then, so the UART's line changes reach nobody. */
 	vioapic_reset(&g->ioapic);
+	vuart_reset(&g->uart);
 }
