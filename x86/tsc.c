@@ -30,14 +30,17 @@
 
 /*
  * How long to measure, in us, where the loader has not left a sample: an uncertainty of one tick
- * of the reference shall stay below 100 ppm. A short look is enough to tell whether the CPU's own
- * figure is right to 1 %, and for the APIC timer, whose users calibrate the rest away.
+ * of the reference shall stay below 100 ppm, or below 1 % where it is only about whether the CPU's
+ * own figure is to be believed. The APIC timer has a window of its own, in its counts: those who
+ * use it correct what is left by the TSC.
  */
-#define WINDOW_SLOW_US  5000 /* PM timer, PIT */
-#define WINDOW_HPET_US  2000
-#define WINDOW_SHORT_US 500
-#define MAX_TSC_HZ      5000000000ull
-#define SAMPLE_TRIES    3
+#define WINDOW_SLOW_US      5000 /* PM timer, PIT */
+#define WINDOW_HPET_US      2000
+#define WINDOW_CHECK_US     200
+#define WINDOW_MIN_US       50
+#define WINDOW_LAPIC_COUNTS 5000
+#define MAX_TSC_HZ          5000000000ull
+#define SAMPLE_TRIES        3
 
 /*
  * A window that took longer than the boot between its ends ever should is measured anew: the
@@ -265,81 +268,92 @@ void tsc_calibrate_begin(const struct tsc_reference *r)
 	begin = take_sample();
 }
 
-static bool close_to(uint32_t a, uint32_t b)
+static bool close_to(uint64_t a, uint64_t b, uint32_t percent)
 {
-	uint32_t diff = a > b ? a - b : b - a;
-
-	return diff <= b / 100;
+	return (a > b ? a - b : b - a) <= b * percent / 100;
 }
 
-/* Wait until `us` of the reference have passed since `begin`. */
-static struct sample finish_window(uint32_t us)
+static void restart_if_stale(void)
 {
-	uint32_t need = (uint32_t)((uint64_t)ref.hz * us / 1000000);
-	struct sample end = take_sample();
+	struct sample now = take_sample();
 
-	if (end.tsc - begin.tsc > WINDOW_MAX_TICKS || !end.lapic || pit_expired()) {
-		if (ref.kind == REF_PIT)
-			pit_start();
-		start_lapic_timer();
-		begin = take_sample();
-	}
-	while (((ref_read() - begin.ref) & ref.mask) < need)
-		cpu_pause();
-	end = take_sample();
-	return end;
+	if (now.tsc - begin.tsc <= WINDOW_MAX_TICKS && now.lapic && !pit_expired())
+		return;
+	if (ref.kind == REF_PIT)
+		pit_start();
+	start_lapic_timer();
+	begin = take_sample();
 }
 
+/* Wait until `us` of the reference have passed since `begin`, then measure both. */
 static struct sample measure(uint32_t us)
 {
-	struct sample end = finish_window(us);
-	uint64_t ticks = (end.ref - begin.ref) & ref.mask;
+	uint32_t need = (uint32_t)((uint64_t)ref.hz * us / 1000000);
+	struct sample end;
+	uint64_t ticks;
 
+	restart_if_stale();
+	while (((ref_read() - begin.ref) & ref.mask) < need)
+		cpu_pause();
+	/* A timer that does not count at all must not hold up the boot: 20 ms are enough. */
+	while (begin.lapic - lapic_read(LAPIC_TIMER_COUNT) < WINDOW_LAPIC_COUNTS &&
+	       ((ref_read() - begin.ref) & ref.mask) < ref.hz / 50)
+		cpu_pause();
+	end = take_sample();
+	ticks = (end.ref - begin.ref) & ref.mask;
 	khz = (uint32_t)(((end.tsc - begin.tsc) * ref.hz / ticks + 500) / 1000);
-	lapic_hz = (uint32_t)((uint64_t)(begin.lapic - end.lapic) * ref.hz / ticks);
 	return end;
 }
 
 /* Refine by the long window since the loader's sample; false if there is none or it is odd. */
 static bool measure_long(const struct sample *end)
 {
-	uint32_t short_khz = khz;
 	uint64_t span = end->tsc - early_tsc;
 	uint64_t ticks, long_khz;
 
 	if (!early_tsc || ref.kind != REF_PM_TIMER)
 		return false;
-	ticks = pm_timer_unwrap(span, short_khz * 1000ull, (end->ref - early_pm) & ref.mask,
+	ticks = pm_timer_unwrap(span, khz * 1000ull, (end->ref - early_pm) & ref.mask,
 				ref.mask == 0xffffffff ? 32 : 24);
-	if (ticks < PM_TIMER_HZ / 1000000 * WINDOW_SLOW_US)
+	if (ticks < (uint64_t)PM_TIMER_HZ * WINDOW_SLOW_US / 1000000)
 		return false;
 	long_khz = (span * PM_TIMER_HZ / ticks + 500) / 1000;
-	if (!close_to((uint32_t)long_khz, short_khz))
+	if (!close_to(long_khz, khz, 5))
 		return false;
 	khz = (uint32_t)long_khz;
-	lapic_hz = (uint32_t)((uint64_t)lapic_hz * khz / short_khz);
 	return true;
 }
 
-/* Take the CPU's own figures if a short measurement does not contradict them. */
+static uint32_t full_window_us(void)
+{
+	if (claimed_khz)
+		return WINDOW_CHECK_US;
+	return ref.kind == REF_HPET ? WINDOW_HPET_US : WINDOW_SLOW_US;
+}
+
+/* Measure; take the CPU's own figures if that does not contradict them. */
 static void settle(void)
 {
 	static const char *const names[] = { "none", "ACPI PM timer", "HPET", "PIT" };
-	struct sample end = measure(WINDOW_SHORT_US);
+	struct sample end = measure(WINDOW_MIN_US);
 
-	if (claimed_khz) {
-		if (close_to(claimed_khz, khz)) {
-			khz = claimed_khz;
-			if (claimed_lapic_hz && close_to(claimed_lapic_hz, lapic_hz))
-				lapic_hz = claimed_lapic_hz;
-			return;
-		}
+	if (!measure_long(&end))
+		end = measure(full_window_us());
+	if (claimed_khz && !close_to(claimed_khz, khz, 1)) {
 		log_info("%s says TSC %" PRIu32 " kHz, but the %s counts %" PRIu32 " kHz", source,
 			 claimed_khz, names[ref.kind], khz);
+		claimed_khz = 0;
+		if (!measure_long(&end))
+			end = measure(full_window_us());
 	}
-	if (!measure_long(&end))
-		measure(ref.kind == REF_HPET ? WINDOW_HPET_US : WINDOW_SLOW_US);
-	source = names[ref.kind];
+	if (claimed_khz)
+		khz = claimed_khz;
+	else
+		source = names[ref.kind];
+	lapic_hz = (uint32_t)((uint64_t)(begin.lapic - end.lapic) * khz * 1000 /
+			      (end.tsc - begin.tsc));
+	if (claimed_khz && claimed_lapic_hz && close_to(claimed_lapic_hz, lapic_hz, 1))
+		lapic_hz = claimed_lapic_hz;
 }
 
 void tsc_calibrate_end(void)
