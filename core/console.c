@@ -34,6 +34,8 @@ static void show_banner(struct console *c)
 	char key[8], text[CONFIG_NAME_LEN + 80];
 	int n;
 
+	if (!c->ops->rx)
+		return;
 	n = snprintf(text, sizeof(text), "--- guest %s (core %u) --- %s for the monitor ---\n",
 		     g->name, g->core, console_key_name(c->escape, key));
 	if (line_room(c) >= 2 * (uint32_t)n + 2)
@@ -188,7 +190,9 @@ static enum key_action receive(struct console *c, uint8_t *key)
 	enum key_action action = KEY_NONE;
 	uint32_t i;
 
-	for (i = 0; i < RX_BATCH && c->started && action == KEY_NONE; i++) {
+	if (!c->started || !c->ops->rx)
+		return KEY_NONE;
+	for (i = 0; i < RX_BATCH && action == KEY_NONE; i++) {
 		int b;
 
 		if (!c->monitor_open && c->guests[c->focus].active &&

@@ -34,7 +34,7 @@
 
 /* The hardware under the console. Called with the console's lock held, but for panic_putc(). */
 struct console_ops {
-	int (*rx)(void *ctx);           /* next character or -1 */
+	int (*rx)(void *ctx);           /* next character or -1; NULL: output only */
 	uint32_t (*tx_room)(void *ctx); /* characters that tx() takes now */
 	void (*tx)(void *ctx, uint8_t c);
 	void (*flush)(void *ctx);              /* a batch of tx() is over; may be NULL */

@@ -11,9 +11,12 @@
 #include "drivers/ioapic.h"
 #include "drivers/pci.h"
 #include "drivers/uart16550.h"
+#include "drivers/uart_irq.h"
 #include "log.h"
 #include "panic.h"
 #include "x86/asm.h"
+#include "x86/cpu.h"
+#include "x86/tsc.h"
 
 #define NO_GSI (~0u)
 
@@ -114,12 +117,6 @@ static const struct console_ops serial_ops = {
 	.panic_putc = serial_panic_putc,
 };
 
-static int screen_rx(void *ctx)
-{
-	(void)ctx;
-	return -1;
-}
-
 static uint32_t screen_tx_room(void *ctx)
 {
 	(void)ctx;
@@ -148,7 +145,6 @@ static void screen_panic_putc(void *ctx, uint8_t c)
 }
 
 static const struct console_ops screen_ops = {
-	.rx = screen_rx,
 	.tx_room = screen_tx_room,
 	.tx = screen_tx,
 	.flush = screen_flush,
@@ -246,6 +242,43 @@ static bool from_pci(struct candidate *c)
 	return true;
 }
 
+static bool take_nmi(void *ctx)
+{
+	(void)ctx;
+	return cpu_take_nmi(this_cpu());
+}
+
+static void wait_for_nmi(void *ctx)
+{
+	(void)ctx;
+	delay_us(20);
+}
+
+/* Nothing says which line the UART uses: try them. */
+static void probe_line(void)
+{
+	struct uart_irq_probe p = { .apic_id = this_cpu()->apic_id,
+				    .active_low = true,
+				    .first = ACPI_ISA_IRQS,
+				    .last = 255,
+				    .take_nmi = take_nmi,
+				    .wait = wait_for_nmi };
+
+	host.active_low = true;
+	if (uart_irq_find(&host.uart, &host.ioapics, &p, &host.gsi) == OK)
+		return;
+	/* ISA lines, without those of the timer, the cascade and the clock. */
+	p.active_low = host.active_low = false;
+	p.first = 3;
+	p.last = 7;
+	if (uart_irq_find(&host.uart, &host.ioapics, &p, &host.gsi) == OK)
+		return;
+	p.first = 9;
+	p.last = 15;
+	if (uart_irq_find(&host.uart, &host.ioapics, &p, &host.gsi) != OK)
+		host.gsi = NO_GSI;
+}
+
 static bool accept(const struct candidate *c)
 {
 	enum status s = uart_init(&host.uart, &c->io, c->baud, c->clock);
@@ -257,10 +290,12 @@ static bool accept(const struct candidate *c)
 			 c->baud);
 	host.gsi = c->gsi;
 	host.active_low = c->active_low;
+	if (!host.on_pci && host.gsi == NO_GSI)
+		probe_line();
 	if (host.on_pci)
 		snprintf(host.text, sizeof(host.text), "%s, MSI as NMI", c->name);
-	else if (c->gsi != NO_GSI)
-		snprintf(host.text, sizeof(host.text), "%s, GSI %u as NMI", c->name, c->gsi);
+	else if (host.gsi != NO_GSI)
+		snprintf(host.text, sizeof(host.text), "%s, GSI %u as NMI", c->name, host.gsi);
 	else
 		snprintf(host.text, sizeof(host.text), "%s, no interrupt: read at exits only",
 			 c->name);
@@ -321,8 +356,9 @@ void host_console_init(const struct boot_info *bi, const struct acpi_platform *a
 	if (!serial)
 		init_screen(&bi->fb);
 	ASSERT(line);
+	/* Nobody can switch between the guests on a screen without a keyboard: show them all. */
 	console_init(serial ? &serial_ops : &screen_ops, NULL, line, bi->config.escape,
-		     bi->config.console);
+		     serial ? bi->config.console : CONSOLE_ALL);
 }
 
 const char *host_console_text(void)

@@ -296,6 +296,7 @@ enum status pci_find_uart(const struct pci_access *a, struct pci_uart *out)
 	}
 	command = pci_read16(a, out->bdf, PCI_COMMAND);
 	command |= (uint16_t)(out->bar.io ? COMMAND_IO : COMMAND_MEMORY);
+	command &= (uint16_t)~COMMAND_NO_INTX;
 	pci_write16(a, out->bdf, PCI_COMMAND, command);
 	out->vendor = pci_read16(a, out->bdf, PCI_ID);
 	out->device = pci_read16(a, out->bdf, PCI_ID + 2);

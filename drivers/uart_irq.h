@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_DRIVERS_UART_IRQ_H
+#define LAMINA_DRIVERS_UART_IRQ_H
+
+#include "drivers/ioapic.h"
+#include "drivers/uart16550.h"
+#include "types.h"
+
+/*
+ * Finding the interrupt line of a UART of which nothing says it: a PCI card without MSI, whose
+ * wiring only AML knows, or a port that is set by hand. Each line in turn is routed as NMI to the
+ * calling core, and the UART is made to interrupt.
+ */
+struct uart_irq_probe {
+	uint32_t apic_id;            /* of the calling core */
+	bool active_low;             /* PCI lines are, ISA lines are not */
+	uint32_t first;              /* lowest GSI to try: 16 and up are PCI's */
+	uint32_t last;               /* highest one */
+	bool (*take_nmi)(void *ctx); /* whether an NMI has come since the last call */
+	void (*wait)(void *ctx);     /* long enough for an NMI to arrive: some microseconds */
+	void *ctx;
+};
+
+/*
+ * The UART's interrupts have to be off; they are off again afterwards, and every line that was
+ * tried is masked. ERR_NOT_FOUND: no line follows the UART.
+ */
+must_check enum status uart_irq_find(struct uart16550 *u, struct ioapics *s,
+				     const struct uart_irq_probe *p, uint32_t *gsi);
+
+#endif
