@@ -48,7 +48,7 @@ struct config {
 	enum config_console console;
 	uint8_t escape;       /* the monitor's key as a character code, e.g. 0x1d for Ctrl-] */
 	uint8_t log_level;    /* enum log_level */
-	bool serial_set;      /* `serial` was given; otherwise SPCR, then PCI, then 0x3f8 is used */
+	bool serial_set;      /* `serial` was given; otherwise SPCR, then 0x3f8, then PCI is used */
 	uint16_t serial_port; /* I/O port; 0 with serial_set means: no serial line */
 	uint32_t baud;
 	uint64_t memory; /* bytes for the hypervisor's pool; 0: computed */
