@@ -19,6 +19,7 @@ struct record {
 	uint64_t tsc;
 	uint16_t length; /* bytes of text that follow */
 	uint8_t level;
+	uint8_t reserved[5];
 };
 
 /* Positions count bytes since boot and never wrap; a record lies at position & RING_MASK. */
