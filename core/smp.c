@@ -143,16 +143,11 @@ enum status smp_alloc_cores(const struct boot_info *bi)
 static void prepare_trampoline(uint8_t *va, uint32_t base)
 {
 	uint64_t *table = (uint64_t *)(va + PAGE_SIZE);
-	uint32_t *field;
 	uint32_t i;
 
-	memcpy(va, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
-	field = (uint32_t *)(va + (ap_trampoline_gdt - ap_trampoline));
-	*field += base;
-	field = (uint32_t *)(va + (ap_trampoline_jump - ap_trampoline));
-	*field += base;
-	field = (uint32_t *)(va + (ap_trampoline_cr3 - ap_trampoline));
-	*field += base;
+	memcpy(va, ap_trampoline, ap_trampoline_layout.size);
+	for (i = 0; i < ARRAY_SIZE(ap_trampoline_layout.field); i++)
+		*(uint32_t *)(va + ap_trampoline_layout.field[i]) += base;
 
 	memset(table, 0, PAGE_SIZE);
 	for (i = 256; i < 512; i++)

@@ -24,7 +24,7 @@ ap_trampoline:
 	lgdtl	OFFSET(gdtr)
 	movl	$CR4_PAE, %eax
 	movl	%eax, %cr4
-	movl	OFFSET(ap_trampoline_cr3), %eax
+	movl	OFFSET(cr3), %eax
 	movl	%eax, %cr3
 	movl	$MSR_EFER, %ecx
 	movl	$(EFER_LME | EFER_NXE), %eax
@@ -32,7 +32,7 @@ ap_trampoline:
 	wrmsr
 	movl	$(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_PE), %eax
 	movl	%eax, %cr0
-	ljmpl	*OFFSET(ap_trampoline_jump)
+	ljmpl	*OFFSET(jump)
 
 	.code64
 ap_trampoline_long:
@@ -45,17 +45,21 @@ gdt:	.quad	0
 	.quad	0x00af9b000000ffff	/* SEL_CODE64 */
 	.quad	0x00cf93000000ffff	/* SEL_DATA */
 gdtr:	.word	gdtr - gdt - 1
-	.globl	ap_trampoline_gdt
-ap_trampoline_gdt:
+gdt_base:
 	.long	OFFSET(gdt)		/* + page */
 	.balign	4
-	.globl	ap_trampoline_jump
-ap_trampoline_jump:
+jump:
 	.long	OFFSET(ap_trampoline_long) /* + page */
 	.word	SEL_CODE64
 	.balign	4
-	.globl	ap_trampoline_cr3
-ap_trampoline_cr3:
-	.long	0x1000			/* + page */
-	.globl	ap_trampoline_end
-ap_trampoline_end:
+cr3:	.long	0x1000			/* + page */
+end:
+
+	/* struct ap_trampoline_layout: offsets in the page */
+	.balign	2
+	.globl	ap_trampoline_layout
+ap_trampoline_layout:
+	.short	OFFSET(end)
+	.short	OFFSET(gdt_base)
+	.short	OFFSET(jump)
+	.short	OFFSET(cr3)

@@ -7,10 +7,15 @@
 
 /* What entry.S and ap_trampoline.S define. */
 extern uint8_t boot_stack_guard[], boot_stack_top[];
-extern const uint8_t ap_trampoline[], ap_trampoline_end[];
+extern const uint8_t ap_trampoline[];
 
-/* 32-bit fields in the trampoline to which its address is to be added. */
-extern const uint8_t ap_trampoline_gdt[], ap_trampoline_jump[], ap_trampoline_cr3[];
+/* Offsets in the trampoline's page: its end, and 32-bit fields to which its address is added. */
+struct ap_trampoline_layout {
+	uint16_t size;
+	uint16_t field[3];
+};
+
+extern const struct ap_trampoline_layout ap_trampoline_layout;
 
 /* Leave the current stack for the one that ends at `top` and call fn(c), which must not return. */
 noreturn void cpu_run_on_stack(struct cpu *c, void *top, void (*fn)(struct cpu *c));

@@ -212,13 +212,15 @@ const char *exception_name(uint64_t vector)
 /* Continue behind an instruction that was expected to fault. */
 static bool fix_up(struct trap_frame *f)
 {
-	const struct extable_entry *e;
+	uint64_t count =
+		((uint64_t)__extable_end - (uint64_t)__extable_start) / sizeof(__extable_start[0]);
+	uint64_t i;
 
 	if (f->vector >= VEC_EXCEPTIONS || !(FIXABLE & BIT(f->vector)))
 		return false;
-	for (e = __extable_start; e < __extable_end; e++) {
-		if (e->insn == f->rip) {
-			f->rip = e->continuation;
+	for (i = 0; i < count; i++) {
+		if (__extable_start[i].insn == f->rip) {
+			f->rip = __extable_start[i].continuation;
 			return true;
 		}
 	}

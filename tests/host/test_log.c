@@ -58,6 +58,8 @@ static char replay_first[LOG_LINE_MAX], replay_last[LOG_LINE_MAX];
 
 static void count_line(const char *text, size_t length)
 {
+	assert_int_equal(text[0], '[');
+	assert_int_equal(text[13], ']');
 	assert_true(length < LOG_LINE_MAX && text[length - 1] == '\n');
 	assert_int_equal(strlen(text), length);
 	memcpy(replay_lines ? replay_last : replay_first, text, length + 1);
@@ -161,6 +163,12 @@ static void test_overflow_drops_the_oldest(void **state)
 	assert_null(strstr(replay_first, "early"));
 	i = (unsigned int)strtoul(strstr(replay_first, "message ") + 8, NULL, 10);
 	assert_int_equal(i + replay_lines, 5000);
+
+	/* One long message takes the place of many short ones. */
+	for (i = 0; i < 300; i++)
+		log_info("%0240u", i);
+	replay();
+	assert_non_null(strstr(replay_last, "0299\n"));
 }
 
 static void *log_many(void *arg)
