@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// sources: core/mmio.c core/pio.c core/walk.c core/decode.c core/emulate.c core/io.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/guest.h"
+#include "core/hvm.h"
+#include "core/hw.h"
+#include "core/vlapic.h"
+#include "core/walk.h"
+#include "x86/lapic.h"
+#include "x86/msr.h"
+#include "x86/regs.h"
+
+/*
+ * A guest in flat 32-bit mode without paging: 64 KiB of memory, a device page at 0x80000000 and a
+ * device at ports 0x100 to 0x107.
+ */
+#define MEMORY  0x10000
+#define DEVICE  0x80000000u
+#define NOWHERE 0x90000000u
+#define ROM     0xa0000000u
+
+static uint8_t memory[MEMORY];
+static struct vcpu_sregs sregs;
+static struct guest guest;
+static struct vcpu vcpu;
+static struct cpu cpu;
+
+static struct {
+	unsigned reads, writes;
+	uint32_t offset;
+	uint8_t size;
+	uint64_t value; /* next to be read, or last written */
+	unsigned skipped, page_faults, exceptions;
+	uint8_t vector;
+	char death[200];
+	unsigned apic_writes;
+	uint32_t apic_offset, apic_value;
+	enum tdp_result tdp;
+	bool has_slot;
+} got;
+
+static uint64_t dev_read(struct vcpu *v, void *dev, uint32_t offset, uint8_t size)
+{
+	(void)v;
+	assert_ptr_equal(dev, &got);
+	got.reads++;
+	got.offset = offset;
+	got.size = size;
+	return got.value++;
+}
+
+static void dev_write(struct vcpu *v, void *dev, uint32_t offset, uint8_t size, uint64_t value)
+{
+	(void)v;
+	assert_ptr_equal(dev, &got);
+	got.writes++;
+	got.offset = offset;
+	got.size = size;
+	got.value = value;
+}
+
+static const struct io_ops device = { .read = dev_read, .write = dev_write };
+
+static void skip_instruction(struct vcpu *v)
+{
+	got.skipped++;
+	v->rip += v->insn_length ? v->insn_length : 2;
+}
+
+static void inject_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
+{
+	(void)v;
+	assert_true(has_error && error == 0);
+	got.exceptions++;
+	got.vector = vector;
+}
+
+static void inject_page_fault(struct vcpu *v, uint64_t gla, uint32_t error)
+{
+	(void)v;
+	(void)gla;
+	(void)error;
+	got.page_faults++;
+}
+
+static void get_sregs(struct vcpu *v, struct vcpu_sregs *s)
+{
+	(void)v;
+	*s = sregs;
+}
+
+static const struct hvm_ops ops = {
+	.skip_instruction = skip_instruction,
+	.inject_exception = inject_exception,
+	.inject_page_fault = inject_page_fault,
+	.get_sregs = get_sregs,
+};
+const struct hvm_ops *hvm = &ops;
+
+void vcpu_die(struct vcpu *v, const char *fmt, ...)
+{
+	va_list args;
+
+	(void)v;
+	va_start(args, fmt);
+	vsnprintf(got.death, sizeof(got.death), fmt, args);
+	va_end(args);
+}
+
+struct cpuid_regs hw_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	(void)leaf;
+	(void)subleaf;
+	return (struct cpuid_regs){ 40, 0, 0, 0 };
+}
+
+uint32_t lapic_read(uint32_t reg)
+{
+	return reg == LAPIC_LVT_TIMER ? 0x10020 : 0;
+}
+
+void vlapic_page_write(struct vcpu *v, uint32_t offset, uint32_t value)
+{
+	(void)v;
+	got.apic_writes++;
+	got.apic_offset = offset;
+	got.apic_value = value;
+}
+
+enum tdp_result tdp_fault(struct tdp *t, struct tdp_fault *fault)
+{
+	(void)t;
+	fault->has_slot = got.has_slot;
+	fault->error = ERR_NOMEM;
+	return got.tdp;
+}
+
+static bool inside(gpa_t gpa, size_t len)
+{
+	return gpa.v < MEMORY && len <= MEMORY - gpa.v;
+}
+
+enum status guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len)
+{
+	(void)g;
+	if (gpa.v >= ROM && gpa.v < ROM + PAGE_SIZE) {
+		memset(buf, 0x5a, len);
+		return OK;
+	}
+	if (!inside(gpa, len))
+		return ERR_FAULT;
+	memcpy(buf, memory + gpa.v, len);
+	return OK;
+}
+
+enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
+{
+	(void)g;
+	if (!inside(gpa, len))
+		return ERR_FAULT;
+	memcpy(memory + gpa.v, buf, len);
+	return OK;
+}
+
+enum status guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits)
+{
+	(void)g;
+	(void)gpa;
+	(void)bits;
+	return OK;
+}
+
+static int setup(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	memset(memory, 0, sizeof(memory));
+	memset(&got, 0, sizeof(got));
+	memset(&sregs, 0, sizeof(sregs));
+	memset(&vcpu, 0, sizeof(vcpu));
+	memset(&guest, 0, sizeof(guest));
+	sregs.cr0 = CR0_PE;
+	for (i = 0; i <= SEG_GS; i++)
+		sregs.seg[i] = (struct segment){ 0x10, 0xc093, 0xffffffff, 0 };
+	sregs.seg[SEG_CS].access = 0xc09b;
+	vcpu.guest = &guest;
+	vcpu.cpu = &cpu;
+	vcpu.rflags = RFLAGS_RESERVED;
+	vcpu.apic_base = APIC_DEFAULT_GPA | APIC_BASE_EN;
+	vcpu.record_next = 1;
+	vcpu.stats.exits[EXIT_TDP] = 1;
+	got.tdp = TDP_MMIO;
+	assert_int_equal(io_add_mmio(&guest.io, GPA(DEVICE), 0x1000, "", &device, &got), OK);
+	assert_int_equal(io_add_ports(&guest.io, 0x100, 8, "", &device, &got), OK);
+	return 0;
+}
+
+static void code(const char *hex)
+{
+	uint64_t at = vcpu.rip;
+
+	for (; *hex; hex += hex[2] ? 3 : 2)
+		memory[at++] = (uint8_t)strtoul((char[]){ hex[0], hex[1], 0 }, NULL, 16);
+}
+
+static void fault(uint64_t gpa, bool write)
+{
+	const struct tdp_exit e = { .gpa = GPA(gpa), .read = !write, .write = write };
+
+	vcpu_tdp_fault(&vcpu, &e);
+}
+
+static void test_load_and_store(void **state)
+{
+	(void)state;
+	vcpu.gpr[GPR_RBX] = DEVICE;
+	vcpu.gpr[GPR_RAX] = 0xffffffff11223344;
+	code("89 43 08"); /* mov %eax, 8(%ebx) */
+	fault(DEVICE + 8, true);
+	assert_int_equal(got.writes, 1);
+	assert_int_equal(got.offset, 8);
+	assert_int_equal(got.size, 4);
+	assert_true(got.value == 0x11223344);
+	assert_int_equal(vcpu.rip, 3);
+	assert_int_equal(vcpu.stats.exits[EXIT_MMIO], 1);
+	assert_int_equal(vcpu.stats.exits[EXIT_TDP], 0);
+	got.value = 0x1ff80;
+	code("0f be 43 01"); /* movsbl 1(%ebx), %eax */
+	fault(DEVICE + 1, false);
+	assert_true(vcpu.gpr[GPR_RAX] == 0xffffff80);
+	assert_int_equal(got.size, 1);
+	assert_int_equal(vcpu.rip, 7);
+	assert_int_equal(vcpu.insn_length, 0);
+}
+
+static void test_read_modify_write(void **state)
+{
+	(void)state;
+	vcpu.gpr[GPR_RBX] = DEVICE;
+	got.value = 0xf0;
+	code("83 0b 0f"); /* orl $15, (%ebx) */
+	fault(DEVICE, true);
+	assert_int_equal(got.reads, 1);
+	assert_int_equal(got.writes, 1);
+	assert_int_equal(got.value, 0xff);
+}
+
+static void test_supplied_bytes(void **state)
+{
+	struct tdp_exit e = {
+		.gpa = GPA(DEVICE), .write = true, .insn_len = 15, .insn = { 0x89, 0x03 }
+	};
+
+	(void)state;
+	vcpu.gpr[GPR_RBX] = DEVICE;
+	vcpu.gpr[GPR_RAX] = 7;
+	vcpu.rip = 0x20000; /* not readable: the bytes are enough */
+	vcpu_tdp_fault(&vcpu, &e);
+	assert_int_equal(got.value, 7);
+	/* Too few bytes: fetched again. */
+	e.insn_len = 1;
+	vcpu.rip = 0;
+	code("89 03");
+	vcpu_tdp_fault(&vcpu, &e);
+	assert_int_equal(got.writes, 2);
+}
+
+static void test_unowned(void **state)
+{
+	(void)state;
+	vcpu.gpr[GPR_RBX] = NOWHERE;
+	code("8b 03 89 03");
+	fault(NOWHERE, false);
+	assert_true(vcpu.gpr[GPR_RAX] == 0xffffffff);
+	fault(NOWHERE, true);
+	assert_int_equal(guest.io.unowned[0].count, 2);
+	assert_int_equal(guest.io.unowned[0].address, NOWHERE);
+	assert_int_equal(got.reads + got.writes, 0);
+	assert_int_equal(vcpu.rip, 4);
+	/* An access that sticks out of the device belongs to nobody, one over the page's end kills. */
+	vcpu.gpr[GPR_RBX] = DEVICE + 0xffe;
+	code("8b 03");
+	fault(DEVICE + 0xffe, false);
+	assert_string_not_equal(got.death, "");
+}
+
+static void test_rom(void **state)
+{
+	(void)state;
+	got.has_slot = true;
+	vcpu.gpr[GPR_RBX] = ROM;
+	code("fe 03 86 03"); /* incb, xchg */
+	fault(ROM, true);
+	assert_int_equal(guest.io.unowned[0].count, 1);
+	assert_int_equal(vcpu.rip, 2);
+	fault(ROM, true);
+	assert_int_equal(vcpu.gpr[GPR_RAX], 0x5a);
+}
+
+static void test_apic_page(void **state)
+{
+	(void)state;
+	got.has_slot = true;
+	vcpu.gpr[GPR_RBX] = APIC_DEFAULT_GPA;
+	vcpu.gpr[GPR_RAX] = 0x1234;
+	code("89 83 b0 00 00 00 81 a3 20 03 00 00 ff ff fe ff 88 03 89 03 89 03");
+	fault(APIC_DEFAULT_GPA + LAPIC_EOI, true);
+	assert_int_equal(got.apic_writes, 1);
+	assert_int_equal(got.apic_offset, LAPIC_EOI);
+	assert_int_equal(got.apic_value, 0x1234);
+	assert_int_equal(vcpu.stats.exits[EXIT_APIC], 1);
+	fault(APIC_DEFAULT_GPA + LAPIC_LVT_TIMER, true); /* andl $~0x10000, … */
+	assert_int_equal(got.apic_offset, LAPIC_LVT_TIMER);
+	assert_int_equal(got.apic_value, 0x20);
+	/* Bytes do nothing, and so does everything in x2APIC mode or with the APIC off. */
+	fault(APIC_DEFAULT_GPA, true);
+	vcpu.x2apic = true;
+	fault(APIC_DEFAULT_GPA, true);
+	vcpu.x2apic = false;
+	vcpu.apic_base = APIC_DEFAULT_GPA;
+	fault(APIC_DEFAULT_GPA, true);
+	assert_int_equal(got.apic_writes, 2);
+	assert_string_equal(got.death, "");
+}
+
+static void test_strings(void **state)
+{
+	(void)state;
+	/* rep stosl: one element an exit, skipped with the last one. */
+	vcpu.gpr[GPR_RDI] = DEVICE;
+	vcpu.gpr[GPR_RCX] = 2;
+	vcpu.gpr[GPR_RAX] = 0x77;
+	code("f3 ab");
+	fault(DEVICE, true);
+	assert_true(vcpu.gpr[GPR_RDI] == DEVICE + 4 && vcpu.gpr[GPR_RCX] == 1 && vcpu.rip == 0);
+	fault(DEVICE + 4, true);
+	assert_true(vcpu.gpr[GPR_RDI] == DEVICE + 8 && vcpu.gpr[GPR_RCX] == 0 && vcpu.rip == 2);
+	assert_int_equal(got.writes, 2);
+	/* movsw to the device, backwards */
+	vcpu.rflags |= RFLAGS_DF;
+	vcpu.gpr[GPR_RSI] = 0x1000;
+	memory[0x1000] = 0xcd;
+	memory[0x1001] = 0xab;
+	code("66 a5");
+	fault(DEVICE + 8, true);
+	assert_int_equal(got.value, 0xabcd);
+	assert_true(vcpu.gpr[GPR_RSI] == 0xffe && vcpu.gpr[GPR_RDI] == DEVICE + 6);
+	/* and from it */
+	vcpu.rflags &= ~(uint64_t)RFLAGS_DF;
+	vcpu.gpr[GPR_RSI] = DEVICE;
+	vcpu.gpr[GPR_RDI] = 0x2000;
+	got.value = 0x55;
+	code("a4");
+	fault(DEVICE, false);
+	assert_int_equal(memory[0x2000], 0x55);
+	code("ad");
+	vcpu.gpr[GPR_RSI] = DEVICE;
+	fault(DEVICE, false);
+	assert_int_equal(vcpu.gpr[GPR_RAX], 0x56);
+}
+
+/* A destination that faults: nothing has happened yet that a second try would repeat. */
+static void test_movs_fault(void **state)
+{
+	(void)state;
+	sregs.seg[SEG_ES].limit = 0xfff;
+	vcpu.gpr[GPR_RSI] = DEVICE;
+	vcpu.gpr[GPR_RDI] = 0x1000;
+	code("a5");
+	fault(DEVICE, false);
+	assert_int_equal(got.exceptions, 1);
+	assert_int_equal(got.vector, VEC_GP);
+	assert_int_equal(got.reads, 0);
+	assert_true(vcpu.gpr[GPR_RDI] == 0x1000 && vcpu.rip == 0);
+}
+
+static void test_deaths(void **state)
+{
+	struct tdp_exit e = { .gpa = GPA(NOWHERE), .fetch = true };
+
+	(void)state;
+	vcpu_tdp_fault(&vcpu, &e);
+	assert_non_null(strstr(got.death, "executes at gpa 0x90000000"));
+	e = (struct tdp_exit){ .gpa = GPA(NOWHERE), .write = true, .in_page_walk = true };
+	vcpu_tdp_fault(&vcpu, &e);
+	assert_non_null(strstr(got.death, "page tables"));
+	e = (struct tdp_exit){ .gpa = GPA(NOWHERE), .misconfig = true };
+	vcpu_tdp_fault(&vcpu, &e);
+	assert_non_null(strstr(got.death, "misconfigured"));
+	code("0f 29 00"); /* movaps */
+	fault(DEVICE, true);
+	assert_string_equal(got.death, "write to device gpa 0x80000000: instruction not emulated, "
+				       "bytes 0f 29 00 00 00 00 00 00 00 00 00 00 00 00 00");
+	got.tdp = TDP_ERROR;
+	fault(DEVICE, true);
+	assert_non_null(strstr(got.death, "out of memory"));
+	assert_int_equal(got.skipped, 0);
+	/* What mm/ fixes needs no instruction. */
+	got.tdp = TDP_FIXED;
+	got.death[0] = 0;
+	fault(DEVICE, true);
+	assert_string_equal(got.death, "");
+}
+
+/* Another core has replaced the instruction: the operand is not where the access was. */
+static void test_changed_instruction(void **state)
+{
+	(void)state;
+	vcpu.gpr[GPR_RBX] = DEVICE + 4;
+	code("89 03");
+	fault(DEVICE + 8, true);
+	assert_non_null(strstr(got.death, "not the operand"));
+	assert_int_equal(got.writes, 0);
+}
+
+/* ------------------------------------------------------------------ ports */
+
+static void port(uint16_t number, uint8_t size, bool in)
+{
+	const struct pio_exit e = { .port = number, .size = size, .in = in };
+
+	vcpu_pio(&vcpu, &e);
+}
+
+static void test_ports(void **state)
+{
+	(void)state;
+	vcpu.gpr[GPR_RAX] = 0xffffffffffffffff;
+	got.value = 0x1234;
+	port(0x104, 1, true);
+	assert_true(vcpu.gpr[GPR_RAX] == 0xffffffffffffff34);
+	port(0x104, 4, true);
+	assert_true(vcpu.gpr[GPR_RAX] == 0x1235);
+	port(0x102, 2, false);
+	assert_true(got.value == 0x1235 && got.offset == 2 && got.size == 2);
+	port(0x106, 4, true); /* sticks out */
+	assert_true(vcpu.gpr[GPR_RAX] == 0xffffffff);
+	port(0x80, 1, false);
+	assert_int_equal(guest.io.unowned[0].address, 0x106);
+	assert_int_equal(guest.io.unowned[1].address, 0x80);
+	assert_int_equal(got.skipped, 5);
+}
+
+static void string_port(uint8_t size, bool in, bool rep)
+{
+	/* Address size and segment unknown: they are in the instruction. */
+	const struct pio_exit e = {
+		.port = 0x100, .size = size, .in = in, .string = true, .rep = rep, .segment = 0xff
+	};
+
+	vcpu_pio(&vcpu, &e);
+}
+
+static void test_string_ports(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	code("6c");
+	vcpu.gpr[GPR_RDI] = 0x1000;
+	got.value = 0x41;
+	string_port(1, true, false);
+	assert_int_equal(memory[0x1000], 0x41);
+	assert_int_equal(vcpu.gpr[GPR_RDI], 0x1001);
+	assert_int_equal(got.skipped, 1);
+	/* rep outsb of 150 bytes: in bursts, and the guest gets control in between. */
+	vcpu.rip = 0;
+	code("f3 6e");
+	vcpu.gpr[GPR_RSI] = 0x2000;
+	vcpu.gpr[GPR_RCX] = 150;
+	string_port(1, false, true);
+	assert_int_equal(got.skipped, 1);
+	assert_int_equal(vcpu.gpr[GPR_RCX], 150 - 64);
+	assert_int_equal(vcpu.gpr[GPR_RSI], 0x2000 + 64);
+	for (i = 0; i < 2; i++)
+		string_port(1, false, true);
+	assert_int_equal(got.skipped, 2);
+	assert_int_equal(vcpu.gpr[GPR_RCX], 0);
+	assert_int_equal(got.writes, 150);
+	/* With a count of 0 nothing is done. */
+	vcpu.rip = 0;
+	string_port(1, false, true);
+	assert_int_equal(got.writes, 150);
+	assert_int_equal(got.skipped, 3);
+}
+
+/* The destination is checked before the port is read. */
+static void test_string_port_fault(void **state)
+{
+	(void)state;
+	code("f3 6d");
+	vcpu.gpr[GPR_RDI] = 0xff8;
+	vcpu.gpr[GPR_RCX] = 8;
+	sregs.seg[SEG_ES].limit = 0xfff;
+	string_port(4, true, true);
+	assert_int_equal(got.exceptions, 1);
+	assert_int_equal(got.reads, 2);
+	assert_int_equal(vcpu.gpr[GPR_RCX], 6);
+	assert_int_equal(vcpu.gpr[GPR_RDI], 0x1000);
+	assert_int_equal(got.skipped, 0);
+}
+
+/* 16-bit addresses and a segment override, told by the instruction. */
+static void test_string_port_prefixes(void **state)
+{
+	(void)state;
+	code("67 26 6e");
+	sregs.seg[SEG_ES].base = 0xffff3001; /* wraps around 4 GiB */
+	vcpu.gpr[GPR_RSI] = 0xabcdffff;
+	memory[0x3000] = 0x99;
+	string_port(1, false, false);
+	assert_int_equal(got.value, 0x99);
+	assert_true(vcpu.gpr[GPR_RSI] == 0xabcd0000);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup(f, setup)
+	const struct CMUnitTest tests[] = {
+		TEST(test_load_and_store),
+		TEST(test_read_modify_write),
+		TEST(test_supplied_bytes),
+		TEST(test_unowned),
+		TEST(test_rom),
+		TEST(test_apic_page),
+		TEST(test_strings),
+		TEST(test_movs_fault),
+		TEST(test_deaths),
+		TEST(test_changed_instruction),
+		TEST(test_ports),
+		TEST(test_string_ports),
+		TEST(test_string_port_fault),
+		TEST(test_string_port_prefixes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
