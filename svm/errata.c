@@ -7,6 +7,7 @@
 
 #define MSR_ZEN2_SPECTRAL_CHICKEN 0xc00110e3
 #define MSR_ZEN4_BP_CFG           0xc001102e
+#define MSR_FP_CFG                0xc0011028
 
 /*
  * Switches that an operating system sets on the bare machine and leaves alone when CPUID says that
@@ -28,6 +29,9 @@ static const struct workaround {
 	{ "serializing LFENCE", 0x16, 0x00, 0xff, 1, MSR_AMD_DE_CFG, 0 },
 	{ "serializing LFENCE", 0x17, 0x00, 0xff, 1, MSR_AMD_DE_CFG, 0 },
 	{ "serializing LFENCE", 0x18, 0x00, 0xff, 1, MSR_AMD_DE_CFG, 0 },
+	/* The divider keeps partial results, which the sibling thread can infer. */
+	{ "FPDSS", 0x17, 0x00, 0x2f, 9, MSR_FP_CFG, 0 },
+	{ "FPDSS", 0x17, 0x50, 0x5f, 9, MSR_FP_CFG, 0 },
 	/* CVE-2023-20593: Zen 2 leaks vector registers to the sibling thread, another guest maybe. */
 	{ "Zenbleed", 0x17, 0x30, 0x3f, 9, MSR_AMD_DE_CFG, 0x0830107b },
 	{ "Zenbleed", 0x17, 0x60, 0x67, 9, MSR_AMD_DE_CFG, 0x0860010c },

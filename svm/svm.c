@@ -111,7 +111,7 @@ static enum status svm_vcpu_create(struct vcpu *v, struct page_budget *budget, h
 	c = &s->vmcb.control;
 	c->intercept[0] = (uint32_t)INTERCEPTS_0;
 	c->intercept[1] = (uint32_t)INTERCEPTS_1;
-	c->intercept[2] = (uint32_t)INTERCEPTS_2;
+	c->intercept[2] = svm_caps.invlpgb ? (uint32_t)INTERCEPTS_2 : 0;
 	c->intercept_exceptions = (uint32_t)EXCEPTIONS;
 	c->iopm_base = m.hpa.v;
 	c->msrpm_base = virt_to_hpa(s->msrpm).v;

@@ -21,6 +21,7 @@ struct svm_caps {
 	bool vnmi;
 	bool spec_ctrl; /* the processor switches SPEC_CTRL with the VMCB */
 	bool cet_ss;    /* and the supervisor shadow stack */
+	bool invlpgb;   /* INVLPGB and TLBSYNC exist, so there are intercepts for them */
 	bool x2avic, avic, vgif, pause_filter, tsc_ratio; /* reported, not used */
 };
 

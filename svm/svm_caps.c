@@ -10,6 +10,7 @@
 #define SVM_LEAF 0x8000000a
 
 #define FEAT_SVM_VNMI CPUID_FEATURE(SVM_LEAF, 0, CPUID_EDX, 25)
+#define FEAT_INVLPGB  CPUID_FEATURE(0x80000008, 0, CPUID_EBX, 3)
 
 struct svm_caps svm_caps;
 
@@ -58,6 +59,7 @@ enum status svm_read_caps(void)
 	c->vnmi = cpu_has(FEAT_SVM_VNMI);
 	c->spec_ctrl = cpu_has(FEAT_SVM_SPEC_CTRL);
 	c->cet_ss = cpu_has(FEAT_CET_SS);
+	c->invlpgb = cpu_has(FEAT_INVLPGB);
 	c->avic = cpu_has(FEAT_SVM_AVIC);
 	c->x2avic = cpu_has(FEAT_SVM_X2AVIC);
 	c->vgif = cpu_has(FEAT_SVM_VGIF);
