@@ -139,6 +139,11 @@ void region_add(struct region_list *l, uint64_t base, uint64_t size, enum region
 
 	if (type == REGION_USABLE && l->closed)
 		return;
+	/* The usual case in a sorted map: the new range continues the last one. */
+	if (i && i == l->count && joins(&l->regions[i - 1], base, type, guest)) {
+		l->regions[i - 1].size += size;
+		return;
+	}
 	while (base < end) {
 		struct boot_region *r = &l->regions[i];
 		uint64_t stop;

@@ -2,7 +2,8 @@
 #include "boot/loader.h"
 #include "boot/plan.h"
 
-#define MAP_SLACK_ENTRIES 64 /* the map grows while we allocate, and must not fail at the end */
+#define MAP_FIRST_SIZE    16384 /* bytes */
+#define MAP_SLACK_ENTRIES 64    /* the map grows while we allocate, and must not fail at the end */
 
 static bool remember(uint64_t base, uint64_t pages, enum region_type type, int32_t guest)
 {
@@ -82,20 +83,26 @@ bool memory_read_map(void)
 	return !EFI_ERROR(status);
 }
 
-/* A buffer for the map that stays large enough until the firmware is left. */
+/*
+ * A buffer for the map that stays large enough until the firmware is left: the firmware's own
+ * answers are too slow to ask for the size first, so most machines fit the static one.
+ */
 static bool allocate_map(void)
 {
+	static uint8_t aligned(16) first[MAP_FIRST_SIZE];
 	struct efi_map *m = &loader.map;
 	uint64_t base;
 
-	m->capacity = 0;
-	memory_read_map(); /* fails, and tells the size */
+	m->buffer = first;
+	m->capacity = sizeof(first);
+	if (memory_read_map() && m->size + MAP_SLACK_ENTRIES * m->stride <= m->capacity)
+		return true;
 	if (!m->size || m->stride < sizeof(struct efi_memory))
 		return false;
 	m->capacity = ALIGN_UP(m->size + MAP_SLACK_ENTRIES * m->stride, PAGE_SIZE);
 	base = memory_allocate(m->capacity, 0, REGION_USABLE, -1);
 	m->buffer = (void *)base;
-	return base != 0;
+	return base && memory_read_map();
 }
 
 bool memory_survey(void)
@@ -103,13 +110,26 @@ bool memory_survey(void)
 	static struct boot_region regions[BOOT_INFO_REGIONS];
 	struct efi_map *m = &loader.map;
 
-	if ((!m->buffer && !allocate_map()) || !memory_read_map()) {
+	if (m->buffer ? !memory_read_map() : !allocate_map()) {
 		say("Lamina: the firmware does not tell its memory map");
 		return false;
 	}
 	loader.memory = (struct region_list){ regions, 0, ARRAY_SIZE(regions), 0, false };
 	region_add_efi(&loader.memory, m->buffer, m->size, m->stride, MEMMAP_BEFORE_EXIT);
 	return true;
+}
+
+/* Take what was allocated since the survey out of the free memory. */
+static void mark_allocations(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < loader.allocation_count; i++) {
+		const struct allocation *a = &loader.allocations[i];
+
+		if (a->pages)
+			region_add(&loader.memory, a->base, a->pages << PAGE_SHIFT, REGION_HV, -1);
+	}
 }
 
 static void no_place(uint32_t i)
@@ -152,34 +172,54 @@ static bool plan(struct plan_request *requests)
 	return false;
 }
 
+static void unclaim(struct plan_request *requests, uint32_t n)
+{
+	while (n--) {
+		if (requests[n].size)
+			memory_release(requests[n].base);
+	}
+}
+
+/* Allocate all that was planned, or nothing. `failed` is the request that the firmware refused. */
+static bool claim(struct plan_request *requests, uint32_t *failed)
+{
+	uint32_t i;
+
+	for (i = 0; i <= loader.config.guest_count; i++) {
+		struct plan_request *r = &requests[i];
+
+		if (!r->size || memory_claim(r->base, r->size, i ? REGION_GUEST : REGION_HV,
+					     i ? (int32_t)(i - 1) : -1))
+			continue;
+		unclaim(requests, i);
+		*failed = i;
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Plan on what the first survey said, without what was allocated since. Should the firmware have
+ * taken memory for itself meanwhile, it refuses an address and is asked for its map again.
+ */
 bool memory_place(void)
 {
 	struct plan_request requests[1 + CONFIG_MAX_GUESTS];
-	uint32_t i;
+	uint32_t failed, i;
 
-	if (!memory_survey() || !plan(requests))
+	mark_allocations();
+	if (!plan(requests))
 		return false;
-	if (!memory_claim(requests[0].base, requests[0].size, REGION_HV, -1)) {
-		say("Lamina: the firmware refuses the pool's memory at 0x%llx",
-		    (unsigned long long)requests[0].base);
+	if (!claim(requests, &failed) &&
+	    (!memory_survey() || !plan(requests) || !claim(requests, &failed))) {
+		say("Lamina: the firmware refuses memory at 0x%llx that it calls free",
+		    (unsigned long long)requests[failed].base);
 		return false;
 	}
 	loader.pool = requests[0].base;
 	for (i = 0; i < loader.config.guest_count; i++) {
-		struct guest_config *g = &loader.config.guests[i];
-		struct plan_request *r = &requests[1 + i];
-
-		if (!r->size || !g->valid)
-			continue;
-		if (!memory_claim(r->base, r->size, REGION_GUEST, (int32_t)i)) {
-			report_error(&loader.report, g->line,
-				     "guest '%s': the firmware refuses its memory at 0x%llx",
-				     g->name, (unsigned long long)r->base);
-			g->valid = false;
-			continue;
-		}
-		loader.guests[i].memory = HPA(r->base);
-		loader.guests[i].memory_size = r->size;
+		loader.guests[i].memory = HPA(requests[1 + i].base);
+		loader.guests[i].memory_size = requests[1 + i].size;
 	}
 	return true;
 }

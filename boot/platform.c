@@ -16,6 +16,8 @@
 		}                                                      \
 	}
 
+#define FADT_PM_TMR_BLK 76 /* offset in the table */
+
 #define MP_ENABLED BIT(1)
 #define MP_HEALTHY BIT(2)
 
@@ -158,18 +160,33 @@ void platform_find_cores(void)
 		    "used");
 }
 
-void platform_sample_clock(void)
+/*
+ * Only the one field, because reading the whole table means searching the DSDT for the power-off
+ * codes. PM_TMR_BLK is an I/O port by definition (ACPI 6.5 table 5.9).
+ */
+static uint16_t pm_timer_port(void)
 {
 	const struct acpi_mem mem = { .map = map_table, .ctx = &loader.memory };
-	struct acpi_fadt fadt;
+	struct acpi_table fadt;
 	struct acpi acpi;
+	uint32_t port = 0;
+
+	if (!loader.rsdp.v || acpi_init(&acpi, &mem, loader.rsdp) != OK ||
+	    acpi_find(&acpi, "FACP", 0, &fadt) != OK)
+		return 0;
+	if (fadt.length >= FADT_PM_TMR_BLK + sizeof(port))
+		memcpy(&port, fadt.data + FADT_PM_TMR_BLK, sizeof(port));
+	acpi_put(&acpi, &fadt);
+	return port <= 0xffff ? (uint16_t)port : 0;
+}
+
+void platform_sample_clock(void)
+{
+	uint16_t port = pm_timer_port();
 
 	loader.tsc_pm = 0;
-	if (!loader.rsdp.v || acpi_init(&acpi, &mem, loader.rsdp) != OK ||
-	    acpi_read_fadt(&acpi, &fadt) != OK)
-		return;
-	if (fadt.pm_timer.space == ACPI_SPACE_IO && fadt.pm_timer.address)
-		loader.pm_timer = pm_timer_sample((uint16_t)fadt.pm_timer.address, &loader.tsc_pm);
+	if (port)
+		loader.pm_timer = pm_timer_sample(port, &loader.tsc_pm);
 }
 
 /* The place of an 8-bit channel; false if the mask is no whole byte. */
