@@ -87,15 +87,18 @@ class Emulator:
     icount: QEMU executes deterministically, one instruction a tick of 2^icount ns.
     gdb: QEMU waits for gdb on port 1234. vga: with a display adapter (QEMU; Bochs always has one).
     realtime: Bochs keeps to the wall clock instead of a fixed, repeatable one.
+    uart: "isa" or, QEMU only, "pci": where the serial line is.
     msrs: Bochs: {index: value} of additional MSRs. extra: more arguments, or lines of bochsrc.
     """
 
     def __init__(self, host, image, workdir, *, cores=2, memory=2048, cpu=None, accel="tcg",
-                 limit=600, icount=None, gdb=False, vga=False, realtime=False, msrs=None, extra=()):
+                 limit=600, icount=None, gdb=False, vga=False, realtime=False, msrs=None, uart="isa",
+                 extra=()):
         self.host, self.image, self.workdir = host, image, workdir
         self.cores, self.memory, self.cpu, self.accel = cores, memory, cpu, accel
         self.limit, self.icount, self.gdb, self.vga = limit, icount, gdb, vga
         self.realtime, self.msrs, self.extra = realtime, dict(msrs or {}), list(extra)
+        self.uart = uart
         self.process = None
         self.line = None
 
@@ -155,7 +158,9 @@ class Emulator:
                 "-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
                 "-drive", f"id=disk,if=none,format=raw,snapshot=on,file={os.path.abspath(self.image)}",
                 "-device", "ide-hd,drive=disk",
-                "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
+                "-chardev", "stdio,id=serial,signal=off",
+                *(["-device", "pci-serial,chardev=serial"] if self.uart == "pci"
+                  else ["-serial", "chardev:serial"]),
                 "-qmp", "unix:qmp.sock,server=on,wait=off"]
         if self.icount is not None:
             argv[2] = "tcg,thread=single"
