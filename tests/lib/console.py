@@ -57,17 +57,18 @@ class Console:
         self.buffer += ESCAPES.sub(b"", bytes(self.raw_tail[:cut]))
         del self.raw_tail[:cut]
 
-    def expect(self, pattern, timeout=30.0):
-        """Wait for a regular expression after what was matched before; the match object, of str.
+    def expect(self, pattern, timeout=30.0, anywhere=False):
+        """Wait for a regular expression after what was matched before, or with `anywhere` in all
+        that was received; the match object, of str.
 
         Raises Timeout, also at once if the machine ends without it."""
         regex = re.compile(pattern.encode(), re.MULTILINE)
         deadline = time.monotonic() + timeout
         with self.news:
             while True:
-                match = regex.search(self.buffer, self.mark)
+                match = regex.search(self.buffer, 0 if anywhere else self.mark)
                 if match:
-                    self.mark = match.end()
+                    self.mark = max(self.mark, match.end())
                     return re.compile(pattern, re.MULTILINE).search(
                         match.group(0).decode(errors="replace")) or match
                 left = deadline - time.monotonic()

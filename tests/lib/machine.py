@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 from lib.console import Console, Timeout
 
@@ -15,6 +16,7 @@ import emulator  # noqa: E402  (it is in tools/)
 
 ESCAPE = "\x1d"
 PROMPT = r"lamina> "
+STARTED = r"for the monitor ---"
 PANIC = r"\*\*\* Lamina panic"       # how a dump begins
 HALTED = r"\*\*\* (halted|rebooting)"  # how it ends
 SPEED = {"qemu": 1, "bochs": 3}  # how many times longer something may take
@@ -74,6 +76,7 @@ class Machine:
                  files=None, loader=None, **options):
         self.host, self.workdir, self.log = host, workdir, log
         self.expect_panic = False
+        self.started = False
         if conf == "":
             conf = configuration(guests, lamina or {})
         content = {"/EFI/BOOT/BOOTX64.EFI": loader or f"{build}/BOOTX64.EFI"}
@@ -118,7 +121,14 @@ class Machine:
         self.send(text + "\r")
         return self.expect(pattern, timeout)
 
+    def wait_started(self, timeout=40.0):
+        """Until the hypervisor listens to its console."""
+        if not self.started:
+            self.console.expect(STARTED, timeout * SPEED[self.host], anywhere=True)
+            self.started = True
+
     def open_monitor(self):
+        self.wait_started()
         self.send(ESCAPE)
         self.expect(PROMPT)
 
@@ -126,7 +136,6 @@ class Machine:
         """Run commands in the monitor, which is opened if it is not; the output of the last one.
 
         The monitor stays open; `console NAME` leaves it, then the caller waits for what follows."""
-        start = self.console.position()
         if not self.in_monitor():
             self.open_monitor()
         for command in commands:
@@ -142,15 +151,30 @@ class Machine:
         text = self.console.text(max(0, self.console.position() - 64))
         return text.endswith("lamina> ")
 
+    def wait_shell(self, timeout=60.0):
+        """Until a shell of the focused guest answers. Asks again and again, because what is typed
+        while a kernel boots is lost, and because an old prompt looks like a new one."""
+        deadline = time.monotonic() + timeout * SPEED[self.host]
+        self.wait_started()
+        while True:
+            mark = f"ready-{self.console.position()}"
+            self.send(f"echo re''{mark[2:]}\r")
+            try:
+                self.console.expect(mark, 3.0 * SPEED[self.host])
+                return
+            except Timeout:
+                if self.console.ended or time.monotonic() > deadline:
+                    raise
+
     def shell(self, command, timeout=15.0):
         """A command in the focused guest's shell; its output."""
-        mark = f"done-{self.console.position()}"
-        self.send(f"{command}; echo {mark[:4]}''{mark[4:]}\r")
         start = self.console.position()
-        self.expect(mark, timeout)
+        # The quotes make the echo of what is typed differ from what the shell prints.
+        self.send(f"echo be''gin-{start}; {command}; echo e''nd-{start}\r")
+        self.expect(f"end-{start}", timeout)
         text = self.console.text(start)
-        lines = text[:text.find(mark)].split("\n")
-        return "\n".join(lines[1:]).strip()
+        begin = text.find(f"begin-{start}") + len(f"begin-{start}")
+        return text[begin:text.find(f"end-{start}")].strip()
 
     def expect_end(self, timeout=30.0):
         self.console.expect_end(timeout * SPEED[self.host])
