@@ -64,7 +64,6 @@ static const struct control proc2_controls[] = {
 	{ PROC2_INVPCID, OPTIONAL, "INVPCID" },
 	{ PROC2_ENCLS_EXITING, OPTIONAL, "ENCLS exiting" },
 	{ PROC2_XSAVES, OPTIONAL, "XSAVES" },
-	{ PROC2_USER_WAIT, OPTIONAL, "user wait" },
 	{ PROC2_ENCLV_EXITING, OPTIONAL, "ENCLV exiting" },
 };
 
@@ -153,6 +152,30 @@ static bool choose_controls(struct vmx_caps *c, bool true_msrs)
 	return fine;
 }
 
+/* Instructions that guests see in CPUID raise #UD unless a control lets them. */
+static bool check_instructions(const struct vmx_caps *c)
+{
+	static const struct {
+		uint32_t bit;
+		uint64_t feature;
+		const char *name;
+	} need[] = {
+		{ PROC2_RDTSCP, FEAT_RDTSCP, "RDTSCP" },
+		{ PROC2_INVPCID, FEAT_INVPCID, "INVPCID" },
+		{ PROC2_XSAVES, FEAT_XSAVES, "XSAVES" },
+	};
+	bool fine = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(need); i++) {
+		if (cpu_has(need[i].feature) && !(c->proc2 & need[i].bit)) {
+			log_error("VMX: CPUID has %s, but the control for it is missing",
+				  need[i].name);
+			fine = false;
+		}
+	}
+	return fine;
+}
+
 static bool check_ept(struct vmx_caps *c)
 {
 	static const struct {
@@ -215,6 +238,7 @@ enum status vmx_caps_init(void)
 	c->revision = VMX_BASIC_REVISION(basic);
 	c->insn_info = basic & VMX_BASIC_INSN_INFO;
 	fine = choose_controls(c, basic & VMX_BASIC_TRUE_CONTROLS);
+	fine &= check_instructions(c);
 	fine &= check_ept(c);
 	if (VMX_BASIC_SIZE(basic) > PAGE_SIZE || VMX_BASIC_MEM_TYPE(basic) != MEM_TYPE_WB) {
 		log_error("VMX: a VMCS of %u bytes of memory type %u", VMX_BASIC_SIZE(basic),

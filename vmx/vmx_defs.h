@@ -47,7 +47,6 @@
 #define PROC2_INVPCID            (1u << 12)
 #define PROC2_ENCLS_EXITING      (1u << 15)
 #define PROC2_XSAVES             (1u << 20)
-#define PROC2_USER_WAIT          (1u << 26)
 #define PROC2_ENCLV_EXITING      (1u << 28)
 
 /* VM-exit controls, table 25-13 */
