@@ -26,6 +26,7 @@
 #define SIPI_DELAY_US     200
 #define START_TIMEOUT_US  1000000
 #define POLL_US           10
+#define POLL_SLOW_US      1000
 
 #define PTE_P  1ull
 #define PTE_RW 2ull
@@ -175,7 +176,7 @@ static uint32_t init_delay_us(void)
 /* Wait until no core is in `state` any more. False: time-out. */
 static bool wait_while(uint32_t state, uint32_t timeout_us)
 {
-	uint32_t waited = 0;
+	uint32_t waited = 0, step;
 	struct cpu *c;
 	uint32_t i, left;
 
@@ -187,8 +188,10 @@ static bool wait_while(uint32_t state, uint32_t timeout_us)
 		}
 		if (!left || waited >= timeout_us)
 			return !left;
-		delay_us(POLL_US);
-		waited += POLL_US;
+		/* Short steps while a core may come any moment, long ones once it is late. */
+		step = waited < POLL_SLOW_US ? POLL_US : POLL_SLOW_US;
+		delay_us(step);
+		waited += step;
 	}
 }
 
