@@ -242,6 +242,17 @@ $(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
 
 -include $(wildcard $(BUILD)/guest/tests/guests/*.d $(BUILD)/guest/tests/guests/lib/*.d)
 
+# UEFI programs that prepare the machine for a target test and then start the loader.
+EFI_TESTS := $(patsubst tests/efi/%.c,$(BUILD)/efi/%.efi,$(sort $(wildcard tests/efi/*.c)))
+$(BUILD)/efi/%.so: $(BUILD)/loader/tests/efi/%.o $(BUILD)/libc.a boot/efi.ld
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LD) -m elf_x86_64 -nostdlib -shared -Bsymbolic -znocombreloc -z noexecstack \
+		--build-id=none --no-undefined -T boot/efi.ld -o $@ $(EFI_CRT0) $< $(BUILD)/libc.a $(EFI_LIB)
+$(BUILD)/efi/%.efi: $(BUILD)/efi/%.so
+	$(call say,EFI,$(@F))
+	$(Q)$(OBJCOPY) -j .text -j .rodata -j .data -j .dynamic -j .rela -j .reloc \
+		--target=efi-app-x86_64 --subsystem=10 $< $@
+
 #
 # Host tests: `// sources:` in tests/host/test_X.c names the files under test, `// libs:` what to
 # link besides cmocka. Fuzzers, tests/host/fuzz_X.c, say the same.
@@ -309,7 +320,7 @@ test: ## everything: unit tests, fuzzers, checks, target tests (K=substring sele
 	$(Q)$(MAKE) test-now
 
 # A part that does not build is reported as failed tests, not as an end of everything.
-test-build: $(LOADER) demo
+test-build: $(LOADER) $(EFI_TESTS) demo
 	$(Q)$(MAKE) --keep-going guests host-tests fuzzers || true
 test-now: test-build
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) $(K:%=-k %)

@@ -60,7 +60,7 @@ enum status elf_parse(const void *data, uint64_t size, struct elf_image *out)
 	if (size < sizeof(h))
 		return ERR_INVALID;
 	memcpy(&h, file, sizeof(h));
-	if (memcmp(h.ident, ELF_MAGIC, 7) || h.type != ELF_EXEC || h.machine != ELF_X86_64 ||
+	if (memcmp(h.ident, ELF_MAGIC, 7) != 0 || h.type != ELF_EXEC || h.machine != ELF_X86_64 ||
 	    h.phentsize != sizeof(struct elf_program_header) || h.phoff > size ||
 	    h.phnum > (size - h.phoff) / sizeof(struct elf_program_header))
 		return ERR_INVALID;

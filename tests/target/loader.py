@@ -88,3 +88,11 @@ def neither_vmx_nor_svm(lab):
     m = lab.boot([Guest("one", "hello")], cpu="athlon64_venice")
     expect_text(m, "this CPU has neither VMX nor SVM; if it should have")
     expect_return(m)
+
+
+@target(hosts=("bochs",), limit=90)
+def vmx_locked_off(lab):
+    m = lab.boot([Guest("one", "hello")], loader=os.path.join(lab.build, "efi", "vmx_locked_off.efi"),
+                 files={"/EFI/lamina/loader.efi": os.path.join(lab.build, "BOOTX64.EFI")})
+    expect_text(m, "VMX is locked off by the firmware (IA32_FEATURE_CONTROL); turn on")
+    expect_return(m)
