@@ -506,7 +506,9 @@ static void test_machine(void **state)
 
 static void test_nearest(void **state)
 {
-	static const char *const names[] = { "kernel", "initrd", "memory", "cores", "console" };
+	static const char *const names[] = {
+		"kernel", "initrd", "memory", "cores", "console", "log"
+	};
 	const size_t n = ARRAY_SIZE(names);
 
 	(void)state;
@@ -514,6 +516,7 @@ static void test_nearest(void **state)
 	assert_string_equal(nearest_name("memroy", names, n), "memory");
 	assert_string_equal(nearest_name("core", names, n), "cores");
 	assert_string_equal(nearest_name("consle", names, n), "console");
+	assert_string_equal(nearest_name("lgo", names, n), "log"); /* one swap, two changes */
 	assert_null(nearest_name("", names, n));
 	assert_null(nearest_name("x", names, n));
 	assert_null(nearest_name("ram", names, n));

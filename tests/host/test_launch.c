@@ -164,6 +164,7 @@ static void test_clock(void **state)
 	(void)state;
 	assert_int_equal(epoch(1970, 1, 1, 0, 0, 1, 0), 1);
 	assert_int_equal(epoch(2000, 2, 29, 12, 0, 0, 0), 951825600);
+	assert_int_equal(epoch(2024, 3, 1, 0, 0, 0, 0), 1709251200);
 	assert_int_equal(epoch(2025, 1, 1, 0, 0, 0, 0), 1735689600);
 	assert_int_equal(epoch(2038, 1, 19, 3, 14, 8, 0), 1ll << 31);
 	assert_int_equal(epoch(2100, 3, 1, 0, 0, 0, 0), 4107542400);
