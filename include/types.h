@@ -87,6 +87,7 @@ enum status {
 #define aligned(n)             __attribute__((aligned(n)))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 #define unused                 __attribute__((unused))
+#define noinline               __attribute__((noinline))
 #define likely(x)              __builtin_expect(!!(x), 1)
 #define unlikely(x)            __builtin_expect(!!(x), 0)
 #define fallthrough            __attribute__((fallthrough))

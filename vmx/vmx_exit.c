@@ -44,7 +44,7 @@ static void host_machine_check(void)
 }
 
 /* Deliver what was intercepted only to stay in control of loops. */
-static void reflect_exception(struct vcpu *v, uint32_t info)
+static noinline void reflect_exception(struct vcpu *v, uint32_t info)
 {
 	struct vmx_vcpu *hw = vmx_of(v);
 	uint8_t vector = (uint8_t)EVENT_VECTOR(info);
@@ -79,7 +79,7 @@ static void reflect_exception(struct vcpu *v, uint32_t info)
 			     info & EVENT_HAS_ERROR ? vmcs_read32(VMCS_EXIT_EVENT_ERROR) : 0);
 }
 
-static void handle_exception_nmi(struct vcpu *v, uint32_t reason)
+static noinline void handle_exception_nmi(struct vcpu *v, uint32_t reason)
 {
 	uint32_t info = vmcs_read32(VMCS_EXIT_EVENT);
 
@@ -130,7 +130,7 @@ static void handle_io(struct vcpu *v, uint32_t reason)
 	vcpu_exit_end(v, EXIT_PIO);
 }
 
-static void handle_ept(struct vcpu *v, uint32_t reason)
+static noinline void handle_ept(struct vcpu *v, uint32_t reason)
 {
 	uint64_t q = 0;
 	struct tdp_exit e = {
@@ -158,7 +158,7 @@ static void handle_ept(struct vcpu *v, uint32_t reason)
 	vcpu_exit_end(v, EXIT_TDP);
 }
 
-static void handle_denied(struct vcpu *v, uint32_t reason)
+static noinline void handle_denied(struct vcpu *v, uint32_t reason)
 {
 	vcpu_exit_begin(v, EXIT_DENIED, reason, 0);
 	vmx_inject_exception(v, VEC_UD, false, 0);
@@ -175,7 +175,7 @@ static void finish(struct vcpu *v, enum status status, uint8_t vector, enum exit
 	vcpu_exit_end(v, class);
 }
 
-static void handle_fatal(struct vcpu *v, uint32_t reason)
+static noinline void handle_fatal(struct vcpu *v, uint32_t reason)
 {
 	uint64_t q = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
 
@@ -197,7 +197,7 @@ static void handle_fatal(struct vcpu *v, uint32_t reason)
 }
 
 /* The exits that no guest takes often. */
-static void handle_rare(struct vcpu *v, uint32_t reason)
+static noinline void handle_rare(struct vcpu *v, uint32_t reason)
 {
 	uint64_t q;
 
@@ -252,7 +252,7 @@ static void handle_rare(struct vcpu *v, uint32_t reason)
 	}
 }
 
-static void entry_failed(struct vcpu *v, uint32_t reason)
+static noinline void entry_failed(struct vcpu *v, uint32_t reason)
 {
 	struct vmx_guest_state state;
 	uint64_t q = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
