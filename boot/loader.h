@@ -36,7 +36,7 @@ struct loader {
 	EFI_FILE_HANDLE volume; /* that the loader came from */
 	uint64_t tsc_entry;
 	uint64_t tsc_files; /* ticks spent in the firmware's file system */
-	uint64_t tsc_pm;     /* TSC when the ACPI timer read `pm_timer`; 0: there is none */
+	uint64_t tsc_pm;    /* TSC when the ACPI timer read `pm_timer`; 0: there is none */
 	uint32_t pm_timer;
 	hpa_t rsdp;
 	struct efi_map map;
