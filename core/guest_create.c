@@ -69,7 +69,7 @@ static enum status create_vcpu(struct guest *g, uint32_t index)
 	uint16_t core = g->config->cores[index];
 	struct vcpu *v;
 
-	if (core >= cpu_count || cpus[core]->vcpu) {
+	if (core >= cpu_count || !cpus[core]->online || cpus[core]->vcpu) {
 		log_error("guest %s: core %u is not there or taken", g->config->name, core);
 		return ERR_BUSY;
 	}

@@ -59,6 +59,7 @@ void smp_init_boot_core(const struct boot_info *bi)
 	c->apic_id = lapic_id();
 	c->stack_top = boot_stack_top;
 	c->arch = &boot_block.arch;
+	c->online = 1;
 	cpus[0] = c;
 	cpu_count = 1;
 	idt_init();
@@ -183,7 +184,7 @@ static bool wait_while(uint32_t state, uint32_t timeout_us)
 	for (;;) {
 		left = 0;
 		for_each_cpu (c, i) {
-			if (i > 0 && c->start_state == state && !c->online)
+			if (c->start_state == state && !c->online)
 				left++;
 		}
 		if (!left || waited >= timeout_us)
@@ -289,10 +290,7 @@ void ap_main(struct cpu *c)
 
 void smp_run_boot_core(void)
 {
-	struct cpu *c = cpus[0];
-
-	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
-	cpu_run_on_stack(c, c->stack_top, cpu_main);
+	cpu_run_on_stack(cpus[0], cpus[0]->stack_top, cpu_main);
 }
 
 void smp_kick(struct cpu *c)
