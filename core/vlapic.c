@@ -49,22 +49,32 @@ static bool matches(const struct vcpu *t, const struct message *m)
 	return m->x2apic ? logical32_matches(t, m->dest) : logical8_matches(t, m->dest);
 }
 
-/* A vCPU that waits for its SIPI has its APIC disabled: fixed interrupts are lost there. */
-static void accept_fixed(struct vcpu *t, uint8_t vector)
+/*
+ * A vCPU that waits for its SIPI has its APIC disabled: fixed interrupts are lost there. One that
+ * runs on another core gets it from the hardware, without leaving the guest.
+ */
+static void accept_fixed(struct vcpu *t, const struct vcpu *from, uint8_t vector)
 {
-	if (t->state == VCPU_RUNNING || t->state == VCPU_PARKED)
-		vcpu_post_vector(t, vector);
+	if (t->state != VCPU_RUNNING && t->state != VCPU_PARKED)
+		return;
+	if (from && t != from &&
+	    lapic_send_ipi(t->apic_id, LAPIC_ICR_FIXED | LAPIC_ICR_ASSERT | vector) == OK)
+		return;
+	vcpu_post_vector(t, vector);
 }
 
-/* False: no guest may send this (SMI, ExtINT, reserved modes). */
-static bool accept(struct vcpu *t, const struct message *m)
+/*
+ * `from`: the vCPU that sends, on its core; NULL for the IOAPIC. False: no guest may send this
+ * (SMI, ExtINT, reserved modes).
+ */
+static bool accept(struct vcpu *t, const struct vcpu *from, const struct message *m)
 {
 	switch (m->mode) {
 	case APIC_DM_FIXED:
 	case APIC_DM_LOWEST:
 		/* Vectors below 16 are illegal (SDM vol. 3, 11.5.2). */
 		if (m->vector >= 16)
-			accept_fixed(t, m->vector);
+			accept_fixed(t, from, m->vector);
 		return true;
 	case APIC_DM_NMI:
 		vcpu_request(t, VCPU_REQ_NMI);
@@ -91,17 +101,17 @@ static void deny(struct guest *g, struct vcpu *from, const struct message *m)
 		 g->config->name, m->mode, m->vector, m->dest);
 }
 
-/* `except`: the sender of an interrupt to all but itself. False: nobody is addressed. */
-static bool route(struct guest *g, const struct message *m, const struct vcpu *except)
+/* `but_self`: not to `from`. False: nobody is addressed, or nobody may be so. */
+static bool route(struct guest *g, const struct message *m, const struct vcpu *from, bool but_self)
 {
 	struct vcpu *t;
 	bool taken = false;
 	uint32_t i;
 
 	for_each_vcpu (g, t, i) {
-		if (t == except || !matches(t, m))
+		if ((but_self && t == from) || !matches(t, m))
 			continue;
-		if (!accept(t, m))
+		if (!accept(t, from, m))
 			return false;
 		taken = true;
 		if (m->mode == APIC_DM_LOWEST)
@@ -116,7 +126,7 @@ void vlapic_deliver(struct guest *g, uint8_t dest, bool logical, enum apic_deliv
 	const struct message m = { dest, false, logical, mode, vector };
 
 	/* An IOAPIC may send INIT, but a start-up message is no mode of its entries. */
-	if (mode == APIC_DM_STARTUP || mode == APIC_DM_INIT || !route(g, &m, NULL))
+	if (mode == APIC_DM_STARTUP || mode == APIC_DM_INIT || !route(g, &m, NULL, false))
 		deny(g, g->vcpus[0], &m);
 }
 
@@ -138,16 +148,16 @@ static void send(struct vcpu *v, uint32_t icr, uint32_t dest, bool x2apic)
 	if (shorthand == LAPIC_ICR_SELF) {
 		/* Only fixed interrupts have this shorthand. */
 		if (m.mode == APIC_DM_FIXED)
-			(void)accept(v, &m);
+			(void)accept(v, v, &m);
 		return;
 	}
 	if (shorthand) {
 		m.dest = x2apic ? BROADCAST32 : BROADCAST8;
 		/* To nobody is no offence: the only core of a guest addresses all others. */
-		(void)route(v->guest, &m, shorthand == LAPIC_ICR_ALL_BUT_SELF ? v : NULL);
+		(void)route(v->guest, &m, v, shorthand == LAPIC_ICR_ALL_BUT_SELF);
 		return;
 	}
-	if (!route(v->guest, &m, NULL))
+	if (!route(v->guest, &m, v, false))
 		deny(v->guest, v, &m);
 }
 

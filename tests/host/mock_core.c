@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "mock_core.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "core/hw.h"
 #include "log.h"
@@ -182,6 +186,25 @@ void lapic_write(uint32_t reg, uint32_t v)
 	mock.lapic[reg / 4] = v;
 	mock.lapic_last = reg;
 	mock.lapic_writes++;
+}
+
+/* An IPI is what a post to another core would be. */
+enum status lapic_send_ipi(uint32_t apic_id, uint32_t icr_low)
+{
+	unsigned i;
+
+	if (mock.ipi_fails)
+		return ERR_TIMEOUT;
+	assert_int_equal(icr_low & ~0xffu, LAPIC_ICR_ASSERT);
+	mock.ipis++;
+	for (i = 0; i < mock.guest.vcpu_count; i++) {
+		if (mock.vcpus[i].apic_id != apic_id)
+			continue;
+		vcpu_post_vector(&mock.vcpus[i], (uint8_t)icr_low);
+		return OK;
+	}
+	fail_msg("IPI to APIC %#x, which is not the guest's", apic_id);
+	return ERR_RANGE;
 }
 
 uint32_t tsc_khz(void)

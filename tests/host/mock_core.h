@@ -40,6 +40,8 @@ struct mock {
 	uint32_t lapic_last;
 	uint64_t vectors[MOCK_VCPUS][4];
 	uint64_t requests[MOCK_VCPUS];
+	unsigned ipis; /* by lapic_send_ipi */
+	bool ipi_fails;
 	unsigned set_x2apic_calls;
 	bool x2apic_open;
 	unsigned msr_writes; /* by hw_wrmsr */

@@ -54,6 +54,11 @@ static void test_physical(void **state)
 	assert_true(mock_has_vector(0, 0xef));
 	assert_int_equal(mock_vector_count(), 2);
 	assert_int_equal(mock.guest.denied_ipi, 0);
+	assert_int_equal(mock.ipis, 1);
+	/* An APIC that does not take it: the vector is posted. */
+	mock.ipi_fails = true;
+	icr(6, 0x4055);
+	assert_true(mock_has_vector(2, 0x55));
 	/* ICR itself never reaches the hardware. */
 	assert_int_equal(mock.lapic[LAPIC_ICR / 4], 0);
 }
