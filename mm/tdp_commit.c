@@ -61,6 +61,7 @@ static enum status rebuild_entry(struct build *b, uint64_t *entry, unsigned leve
 		*entry = value;
 		return OK;
 	}
+	ASSERT(level > 1); /* a slot covers a page or it does not: this ends the recursion */
 	table = tdp_table_alloc(b->t);
 	if (!table)
 		return ERR_NOMEM;

@@ -70,6 +70,7 @@ static enum status fill_entry(struct tdp *t, unsigned level, uint64_t base, stru
 	*entry = SPTE_EMPTY;
 	if (tdp_shape(t, t->slots, base, level, entry) != TDP_SHAPE_TABLE)
 		return OK;
+	ASSERT(level > 1); /* a slot covers a page or it does not: this ends the recursion */
 	table = tdp_table_alloc(t);
 	if (!table)
 		return ERR_NOMEM;
@@ -233,18 +234,17 @@ static uint64_t find_leaf(const struct tdp *t, uint64_t gfn, unsigned *level)
 {
 	const uint64_t *table = t->root;
 
-	for (unsigned l = t->format->levels; l > 0; l--) {
+	for (unsigned l = t->format->levels;; l--) {
 		uint64_t entry = tdp_read_entry(&table[spte_index(gfn, l)]);
 
 		if (spte_is_leaf(t->format, entry, l)) {
 			*level = l;
 			return entry;
 		}
-		if (!spte_present(entry))
-			break;
+		if (!spte_is_table(t->format, entry, l))
+			return 0;
 		table = tdp_child(t, entry);
 	}
-	return 0;
 }
 
 /* With the lock held, and the slot set of the decision still the current one. */

@@ -312,6 +312,31 @@ static void test_replace_under_execution(void **state unused)
 	}
 }
 
+/* Nothing changes but the rights, or nothing but the memory type: that is a change, too. */
+static void test_rights_and_type_alone(void **state unused)
+{
+	static const uint8_t rights[] = { ACCESS_R, ACCESS_RX, ACCESS_RWX, ACCESS_RW };
+	struct slot s = ram(BIG_PAGES - 5, BIG_PAGES + 10, 9 * BIG_PAGES - 5);
+	struct translation tr;
+	struct slot_txn txn;
+
+	create(s);
+	for (unsigned i = 0; i < ARRAY_SIZE(rights) * MEM_TYPES; i++) {
+		if (i & 1)
+			s.access = rights[i / 2 % ARRAY_SIZE(rights)];
+		else
+			s.type = (uint8_t)((s.type + 1) % MEM_TYPES);
+		begin(&txn, 0);
+		assert_int_equal(slot_replace(&txn, &s), OK);
+		commit(&txn);
+		for (uint64_t gfn = s.base.v; gfn < slot_end(&s); gfn++) {
+			assert_true(machine_translate(gfn, &tr));
+			assert_int_equal(tr.access, s.access);
+			assert_int_equal(tr.type, s.type);
+		}
+	}
+}
+
 /* Several slots at once, over more than one top-level entry: still one hold and one layout. */
 static void test_one_commit_point(void **state unused)
 {
@@ -858,6 +883,7 @@ static const struct {
 	TEST(test_delete_is_exact),
 	TEST(test_delete_is_local),
 	TEST(test_replace_under_execution),
+	TEST(test_rights_and_type_alone),
 	TEST(test_one_commit_point),
 	TEST(test_refused_edits),
 	TEST(test_refused_by_format),

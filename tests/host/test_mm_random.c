@@ -317,7 +317,7 @@ static void run(bool amd, unsigned max_level)
 				.page_1g = max_level > 2,
 				.ad = true };
 	struct npt_caps npt = { .maxphyaddr = 48, .page_1g = max_level > 2, .nx = true };
-	uint64_t steps = from_environment("MM_STEPS", 100);
+	uint64_t steps = from_environment("MM_STEPS", 60);
 
 	seed = from_environment("MM_SEED", 1 + max_level);
 	rng = seed * 0x9e3779b97f4a7c15;
