@@ -86,10 +86,22 @@ static struct acpi_gas get_gas(const struct acpi_table *t, uint32_t offset)
 	};
 }
 
+/*
+ * Eight sums at a time, one in each byte of a word: a DSDT has tens of kilobytes. Adding without
+ * the top bits keeps carries inside their byte; the top bits are added by XOR.
+ */
 static bool checksum_ok(const uint8_t *p, uint32_t length)
 {
+	const uint64_t top = 0x8080808080808080ull;
+	uint64_t sums = 0, word;
 	uint8_t sum = 0;
 
+	for (; length >= 8; length -= 8, p += 8) {
+		__builtin_memcpy(&word, p, 8);
+		sums = ((sums & ~top) + (word & ~top)) ^ ((sums ^ word) & top);
+	}
+	for (; sums; sums >>= 8)
+		sum = (uint8_t)(sum + sums);
 	while (length--)
 		sum = (uint8_t)(sum + *p++);
 	return sum == 0;
@@ -495,7 +507,7 @@ static void fadt_reset(const struct acpi *a, const struct acpi_table *t, struct 
 	out->reset_supported = true;
 }
 
-static void read_s5(const struct acpi *a, struct acpi_fadt *f)
+void acpi_read_s5(const struct acpi *a, struct acpi_fadt *f)
 {
 	struct acpi_table t;
 	uint32_t i;
@@ -551,7 +563,6 @@ enum status acpi_read_fadt(const struct acpi *a, struct acpi_fadt *out)
 	if (!out->dsdt.v)
 		out->dsdt = HPA(get32(&t, FADT_DSDT));
 	acpi_put(a, &t);
-	read_s5(a, out);
 	return OK;
 }
 
@@ -630,17 +641,17 @@ static bool aml_package(const uint8_t *p, uint32_t left, uint8_t *typ_a, uint8_t
 
 bool acpi_parse_s5(const uint8_t *aml, uint32_t length, uint8_t *typ_a, uint8_t *typ_b)
 {
-	uint32_t at;
+	uint32_t at = HEADER_BYTES + 1;
+	const uint8_t *p;
 
-	for (at = HEADER_BYTES + 1; at + 4 < length; at++) {
-		bool name;
+	while (at + 4 < length && (p = memchr(aml + at, '_', length - 4 - at)) != NULL) {
+		bool name = p[-1] == AML_NAME || (p[-1] == AML_ROOT_CHAR && p[-2] == AML_NAME);
 
-		if (memcmp(aml + at, "_S5_", 4) != 0)
-			continue;
-		name = aml[at - 1] == AML_NAME ||
-		       (aml[at - 1] == AML_ROOT_CHAR && aml[at - 2] == AML_NAME);
-		if (name && aml_package(aml + at + 4, length - at - 4, typ_a, typ_b))
+		at = (uint32_t)(p - aml);
+		if (name && memcmp(p, "_S5_", 4) == 0 &&
+		    aml_package(p + 4, length - at - 4, typ_a, typ_b))
 			return true;
+		at++;
 	}
 	return false;
 }
@@ -776,6 +787,8 @@ void acpi_discover(const struct acpi_mem *mem, hpa_t rsdp, struct acpi_platform 
 		a.root_length = 0;
 	out->has_madt = acpi_read_madt(&a, &out->madt) == OK;
 	out->has_fadt = acpi_read_fadt(&a, &out->fadt) == OK;
+	if (out->has_fadt)
+		acpi_read_s5(&a, &out->fadt);
 	out->has_spcr = acpi_read_spcr(&a, &out->spcr) == OK;
 	out->has_mcfg = acpi_read_mcfg(&a, &out->mcfg) == OK;
 	out->has_hpet = acpi_read_hpet(&a, &out->hpet) == OK;

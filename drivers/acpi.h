@@ -187,6 +187,9 @@ void acpi_put(const struct acpi *a, struct acpi_table *t);
 /* One table each; `out` is completely written, with the fallback's values where nothing is known. */
 must_check enum status acpi_read_madt(const struct acpi *a, struct acpi_madt *out);
 must_check enum status acpi_read_fadt(const struct acpi *a, struct acpi_fadt *out);
+
+/* Look for \_S5 in the DSDT and the SSDTs, which may be long; acpi_read_fadt() leaves it out. */
+void acpi_read_s5(const struct acpi *a, struct acpi_fadt *fadt);
 must_check enum status acpi_read_spcr(const struct acpi *a, struct acpi_spcr *out);
 must_check enum status acpi_read_mcfg(const struct acpi *a, struct acpi_mcfg *out);
 must_check enum status acpi_read_hpet(const struct acpi *a, hpa_t *out);
