@@ -70,7 +70,6 @@ static enum status fill_entry(struct tdp *t, unsigned level, uint64_t base, stru
 	*entry = SPTE_EMPTY;
 	if (tdp_shape(t, t->slots, base, level, entry) != TDP_SHAPE_TABLE)
 		return OK;
-	ASSERT(level > 1); /* a slot covers a page or it does not: this ends the recursion */
 	table = tdp_table_alloc(t);
 	if (!table)
 		return ERR_NOMEM;
@@ -90,10 +89,12 @@ static enum status fill_entry(struct tdp *t, unsigned level, uint64_t base, stru
 static enum status fill(struct tdp *t, uint64_t *table, unsigned level, bool live, uint64_t base,
 			struct gfn_range r)
 {
-	uint64_t span = spte_span(level);
-	uint64_t end = min_u64(r.end, base + span * SPTE_PER_TABLE);
 	enum status status = OK;
+	uint64_t span, end;
 
+	ASSERT(level > 0); /* a slot covers a page or it does not: this ends the recursion */
+	span = spte_span(level);
+	end = min_u64(r.end, base + span * SPTE_PER_TABLE);
 	for (uint64_t at = ALIGN_DOWN(max_u64(r.start, base), span); !status && at < end;
 	     at += span) {
 		uint64_t *entry = &table[spte_index(at, level)];
