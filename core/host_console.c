@@ -251,32 +251,53 @@ static bool take_nmi(void *ctx)
 static void wait_for_nmi(void *ctx)
 {
 	(void)ctx;
-	delay_us(20);
+	for (uint32_t us = 0; us < 20 && !this_cpu()->nmi_pending; us++)
+		delay_us(1);
 }
 
-/* Nothing says which line the UART uses: try them. */
-static void probe_line(void)
+static bool arrives(struct uart_irq_probe *p, bool active_low)
+{
+	host.active_low = active_low;
+	return ioapic_route_nmi(&host.ioapics, host.gsi, active_low, p->apic_id) == OK &&
+	       uart_irq_arrives(&host.uart, p);
+}
+
+static bool find_line(struct uart_irq_probe *p, uint32_t first, uint32_t last, bool active_low)
+{
+	host.active_low = p->active_low = active_low;
+	p->first = first;
+	p->last = last;
+	return uart_irq_find(&host.uart, &host.ioapics, p, &host.gsi) == OK;
+}
+
+/*
+ * Believe what the tables say about the UART's interrupt only if one arrives, and look for it where
+ * nothing is said: without interrupts, nobody hears what is typed.
+ */
+static void find_interrupt(void)
 {
 	struct uart_irq_probe p = { .apic_id = this_cpu()->apic_id,
-				    .active_low = true,
-				    .first = ACPI_ISA_IRQS,
-				    .last = 255,
 				    .take_nmi = take_nmi,
 				    .wait = wait_for_nmi };
+	bool low = host.active_low;
 
-	host.active_low = true;
-	if (uart_irq_find(&host.uart, &host.ioapics, &p, &host.gsi) == OK)
+	if (host.on_pci) {
+		if (pci_msi_nmi(&host.pci, host.pci_uart.bdf, p.apic_id) == OK &&
+		    uart_irq_arrives(&host.uart, &p))
+			return;
+		pci_msi_off(&host.pci, host.pci_uart.bdf);
+		host.on_pci = false;
+	}
+	if (host.gsi != NO_GSI) {
+		if (arrives(&p, low) || arrives(&p, !low))
+			return;
+		ioapic_mask(&host.ioapics, host.gsi);
+	}
+	/* PCI's lines, then ISA's without those of the timer, the cascade and the clock. */
+	if (find_line(&p, ACPI_ISA_IRQS, 255, true) || find_line(&p, 3, 7, false) ||
+	    find_line(&p, 9, 15, false))
 		return;
-	/* ISA lines, without those of the timer, the cascade and the clock. */
-	p.active_low = host.active_low = false;
-	p.first = 3;
-	p.last = 7;
-	if (uart_irq_find(&host.uart, &host.ioapics, &p, &host.gsi) == OK)
-		return;
-	p.first = 9;
-	p.last = 15;
-	if (uart_irq_find(&host.uart, &host.ioapics, &p, &host.gsi) != OK)
-		host.gsi = NO_GSI;
+	host.gsi = NO_GSI;
 }
 
 static bool accept(const struct candidate *c)
@@ -290,8 +311,7 @@ static bool accept(const struct candidate *c)
 			 c->baud);
 	host.gsi = c->gsi;
 	host.active_low = c->active_low;
-	if (!host.on_pci && host.gsi == NO_GSI)
-		probe_line();
+	find_interrupt();
 	if (host.on_pci)
 		snprintf(host.text, sizeof(host.text), "%s, MSI as NMI", c->name);
 	else if (host.gsi != NO_GSI)

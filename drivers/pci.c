@@ -253,6 +253,19 @@ enum status pci_msi_nmi(const struct pci_access *a, struct pci_bdf d, uint32_t a
 	return OK;
 }
 
+void pci_msi_off(const struct pci_access *a, struct pci_bdf d)
+{
+	uint8_t cap = pci_find_capability(a, d, CAP_MSI);
+	uint16_t control, command;
+
+	if (!cap)
+		return;
+	control = pci_read16(a, d, cap + MSI_CONTROL);
+	pci_write16(a, d, cap + MSI_CONTROL, control & (uint16_t)~MSI_ENABLE);
+	command = pci_read16(a, d, PCI_COMMAND);
+	pci_write16(a, d, PCI_COMMAND, command & (uint16_t)~COMMAND_NO_INTX);
+}
+
 struct uart_search {
 	const struct pci_access *a;
 	struct pci_uart *out;

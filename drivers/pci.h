@@ -63,6 +63,9 @@ uint8_t pci_find_capability(const struct pci_access *a, struct pci_bdf d, uint8_
  */
 must_check enum status pci_msi_nmi(const struct pci_access *a, struct pci_bdf d, uint32_t apic_id);
 
+/* Back to INTx. */
+void pci_msi_off(const struct pci_access *a, struct pci_bdf d);
+
 struct pci_uart {
 	struct pci_bdf bdf;
 	uint16_t vendor, device;

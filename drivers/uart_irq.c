@@ -9,6 +9,19 @@ static bool nmi_after(const struct uart_irq_probe *p)
 	return p->take_nmi(p->ctx);
 }
 
+bool uart_irq_arrives(struct uart16550 *u, const struct uart_irq_probe *p)
+{
+	bool seen;
+
+	(void)p->take_nmi(p->ctx);
+	/* The transmitter is idle, so that its interrupt comes at once. */
+	uart_tx_irq(u, true);
+	seen = nmi_after(p);
+	uart_tx_irq(u, false);
+	(void)uart_irq_pending(u);
+	return seen;
+}
+
 /* Does the routed line rise when the UART's interrupt does, and only then? */
 static bool follows(struct uart16550 *u, const struct uart_irq_probe *p)
 {
@@ -19,11 +32,7 @@ static bool follows(struct uart16550 *u, const struct uart_irq_probe *p)
 	for (i = 0; i < REPEATS && seen; i++) {
 		if (nmi_after(p))
 			return false;
-		/* The transmitter is idle, so that its interrupt comes at once. */
-		uart_tx_irq(u, true);
-		seen = nmi_after(p);
-		uart_tx_irq(u, false);
-		(void)uart_irq_pending(u);
+		seen = uart_irq_arrives(u, p);
 		/* The end of the interrupt is no edge of the right direction. */
 		if (seen && nmi_after(p))
 			seen = false;

@@ -17,9 +17,16 @@ struct uart_irq_probe {
 	uint32_t first;              /* lowest GSI to try: 16 and up are PCI's */
 	uint32_t last;               /* highest one */
 	bool (*take_nmi)(void *ctx); /* whether an NMI has come since the last call */
-	void (*wait)(void *ctx);     /* long enough for an NMI to arrive: some microseconds */
+	void (*wait)(void *ctx);     /* until an NMI is there, at most some microseconds */
 	void *ctx;
 };
+
+/*
+ * Does an interrupt of the UART arrive as NMI the way it is routed now? Firmware errs about lines
+ * and polarities, and a console without interrupt is no console. Quick if it does. The UART's
+ * interrupts have to be off before, and are afterwards.
+ */
+must_check bool uart_irq_arrives(struct uart16550 *u, const struct uart_irq_probe *p);
 
 /*
  * The UART's interrupts have to be off; they are off again afterwards, and every line that was

@@ -236,7 +236,12 @@ static void test_msi(void **state)
 	f->writable[0x52] = 0;
 	assert_int_equal(pci_msi_nmi(&access, f->bdf, 9), OK);
 	assert_int_equal(pci_read32(&access, f->bdf, 0x54), 0xfee09000);
+	f->writable[0x52] = 0x71;
+	pci_msi_off(&access, f->bdf);
+	assert_int_equal(f->config[0x52] & 1, 0);
+	assert_int_equal(f->config[5] & 4, 0);
 	f->config[0x50] = 0x11;
+	pci_msi_off(&access, f->bdf);
 	assert_int_equal(pci_msi_nmi(&access, f->bdf, 3), ERR_UNSUPPORTED);
 }
 

@@ -168,11 +168,29 @@ static void test_noise_is_not_taken(void **state)
 	assert_int_equal(probe(16, 255), ERR_NOT_FOUND);
 }
 
+static void test_arrives(void **state)
+{
+	const struct uart_irq_probe p = { .take_nmi = take_nmi, .wait = wait };
+
+	(void)state;
+	m.wired = 19;
+	assert_int_equal(probe(16, 255), OK);
+	assert_int_equal(ioapic_route_nmi(&s, 19, true, 3), OK);
+	m.nmi = true; /* left from before */
+	assert_true(uart_irq_arrives(&u, &p));
+	assert_int_equal(ioapic_route_nmi(&s, 18, true, 3), OK);
+	ioapic_mask(&s, 19);
+	m.nmi = true;
+	assert_false(uart_irq_arrives(&u, &p));
+	assert_int_equal(m.ier, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_found, setup),
 		cmocka_unit_test_setup(test_out_of_range, setup),
+		cmocka_unit_test_setup(test_arrives, setup),
 		cmocka_unit_test_setup(test_noise_is_not_taken, setup),
 	};
 
