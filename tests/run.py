@@ -28,6 +28,7 @@ def parse_args():
     parser.add_argument("--target", action="store_true", help="tests on emulated machines")
     parser.add_argument("--bench", action="store_true", help="measurements on emulated machines")
     parser.add_argument("--on", choices=("qemu", "bochs"), help="target tests of one host only")
+    parser.add_argument("--serial", action="store_true", help="one emulator at a time")
     parser.add_argument("--list", action="store_true", help="print the names, run nothing")
     args = parser.parse_args()
     if not (args.host or args.fuzz or args.checks or args.target or args.bench):
@@ -62,8 +63,13 @@ def target_jobs(args, logs):
     for test in target.discover():
         if (args.bench if test.bench else args.target) and args.on in (None, test.host):
             jobs.append((f"target/{test.name}",
-                         lambda name, test=test: target.run(test, args.build, logs)))
+                         lambda name, test=test: target.run(test, args.build, logs), test.host))
     return jobs
+
+
+def run_lane(jobs, report):
+    for name, function, _ in jobs:
+        report.add(guarded(name, function))
 
 
 def guarded(name, function):
@@ -83,15 +89,17 @@ def main():
 
     here, there = selected(host_jobs(args, logs)), selected(target_jobs(args, logs))
     if args.list:
-        print("\n".join(name for name, _ in here + there))
+        print("\n".join(job[0] for job in here + there))
         return 0
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, args.j)) as pool:
         for result in pool.map(lambda job: guarded(*job), here):
             report.add(result)
-    # One machine at a time: an emulator with several cores takes all of this one's.
-    for job in there:
-        report.add(guarded(*job))
+    # One QEMU and one Bochs at a time: two cores' worth of work.
+    lanes = [[j for j in there if j[2] == host] for host in ("qemu", "bochs")]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1 if args.serial else 2) as pool:
+        for lane in [pool.submit(run_lane, lane, report) for lane in lanes]:
+            lane.result()
     print(f"\n{len(report.results)} in {time.monotonic() - start:.0f} s; logs in {logs}")
     return report.finish()
 

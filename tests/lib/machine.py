@@ -19,7 +19,7 @@ PROMPT = r"lamina> "
 STARTED = r"for the monitor ---"
 PANIC = r"\*\*\* Lamina panic"       # how a dump begins
 HALTED = r"\*\*\* (halted|rebooting)"  # how it ends
-SPEED = {"qemu": 1, "bochs": 3}  # how many times longer something may take
+SPEED = {"qemu": 1, "bochs": 4}  # how many times longer something may take
 
 
 class Guest:

@@ -2,6 +2,7 @@
 """What one check gave, and how it is told: lines as they come, then a summary."""
 import dataclasses
 import os
+import threading
 import xml.sax.saxutils
 
 PASS, FAIL, SKIP = "pass", "FAIL", "skip"
@@ -20,10 +21,15 @@ class Report:
     def __init__(self, folder):
         self.folder = folder
         self.results = []
+        self.lock = threading.Lock()
         os.makedirs(folder, exist_ok=True)
 
     def add(self, result):
-        self.results.append(result)
+        with self.lock:
+            self.results.append(result)
+            self.show(result)
+
+    def show(self, result):
         lines = result.detail.strip().splitlines()
         head = f"  ({lines[0]})" if lines and result.outcome != FAIL else ""
         print(f"{result.outcome}  {result.seconds:6.1f} s  {result.name}{head}", flush=True)
