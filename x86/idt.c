@@ -207,7 +207,7 @@ const char *exception_name(uint64_t vector)
  * #SS is what #GP is for an address in RSP or RBP; #SX is an INIT that SVM holds back for STGI; #DB
  * is a guest's single step that comes out of VMRUN with the exit (Bochs).
  */
-#define FIXABLE (BIT(VEC_DB) | BIT(VEC_UD) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF) | BIT(VEC_SX))
+#define FIXABLE (BIT(VEC_DB) | BIT(VEC_UD) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF))
 
 /* Continue behind an instruction that was expected to fault. */
 static bool fix_up(struct trap_frame *f)
@@ -241,11 +241,17 @@ static struct cpu *faulting_cpu(struct trap_frame *f)
 	return c ? c : this_cpu();
 }
 
+/* An INIT from outside that VM_CR.R_INIT turned into #SX (APM vol. 2, 8.2.23): not for us. */
+static bool is_redirected_init(const struct trap_frame *f)
+{
+	return f->vector == VEC_SX && f->error == SX_ERR_INIT;
+}
+
 void exception_handle(struct trap_frame *f)
 {
 	struct cpu *c;
 
-	if (fix_up(f))
+	if (fix_up(f) || is_redirected_init(f))
 		return;
 	if (f->vector >= VEC_EXCEPTIONS && lapic_discard_interrupt())
 		return;

@@ -128,6 +128,8 @@
 #define PF_SS   (1 << 6)
 #define PF_SGX  (1 << 15)
 
+#define SX_ERR_INIT 1 /* #SX error code: a redirected INIT */
+
 /* Selector error code (#TS, #NP, #SS, #GP). */
 #define SEL_ERR_EXT   (1 << 0)
 #define SEL_ERR_IDT   (1 << 1)
