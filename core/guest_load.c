@@ -6,6 +6,7 @@
 #include "core/guest_acpi.h"
 #include "core/window.h"
 #include "linux_boot.h"
+#include "core/vpm.h"
 #include "log.h"
 
 extern const uint8_t dsdt_start[], dsdt_end[];
@@ -126,6 +127,27 @@ static enum status load_kernel(struct guest *g, struct linux_plan *p)
 	return s;
 }
 
+/*
+ * The firmware's entry at F000:FFF0. On machines with hardware-reduced ACPI Linux restarts through
+ * EFI and, as there is none, by jumping there in real mode. It writes the reset register.
+ */
+static enum status load_reset_entry(struct guest *g)
+{
+	static const uint8_t code[] = {
+		0xba,
+		VPM_RESET_PORT & 0xff,
+		VPM_RESET_PORT >> 8, /* mov $VPM_RESET_PORT, %dx */
+		0xb0,
+		VPM_RESET_VALUE, /* mov $VPM_RESET_VALUE, %al */
+		0xee,            /* out %al, %dx */
+		0xf4,            /* hlt */
+		0xeb,
+		0xfd, /* jmp to the hlt */
+	};
+
+	return guest_write(g, GPA(0xffff0), code, sizeof(code));
+}
+
 enum status guest_load(struct guest *g, struct vcpu_start *start)
 {
 	const char *cmdline = g->config->cmdline;
@@ -140,6 +162,8 @@ enum status guest_load(struct guest *g, struct vcpu_start *start)
 		s = load_gdt(g);
 	if (s == OK)
 		s = load_acpi(g);
+	if (s == OK)
+		s = load_reset_entry(g);
 	if (s != OK) {
 		log_error("guest %s: kernel %s does not fit its %llu MiB of memory or is damaged",
 			  g->config->name, g->config->kernel,
