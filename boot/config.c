@@ -309,6 +309,7 @@ static void set_lamina(struct parser *p, enum lamina_key key)
 			c->memory = 0;
 		else
 			set_memory(p, CONFIG_POOL_MIN, CONFIG_POOL_MAX, &c->memory);
+		p->lines->lamina_memory = p->line;
 		break;
 	case LAMINA_KEYS:
 		break;

@@ -12,7 +12,7 @@
 #define CONFIG_FILE_MAX   65536        /* bytes; a larger file is refused unread */
 #define CONFIG_MEMORY_MIN (4ull << 20) /* what a kernel needs is checked with the kernel */
 #define CONFIG_MEMORY_MAX (16ull << 40)
-#define CONFIG_POOL_MIN   (8ull << 20)
+#define CONFIG_POOL_MIN   (4ull << 20) /* what it needs is checked on the machine */
 #define CONFIG_POOL_MAX   (64ull << 30)
 
 /* Keys of a guest's section, as indices of the lines that the parser remembers for messages. */
@@ -31,6 +31,7 @@ enum guest_key {
 /* Where in the file each guest's keys are; 0: not given. */
 struct config_lines {
 	uint32_t guest[CONFIG_MAX_GUESTS][GUEST_KEYS];
+	uint32_t lamina_memory;
 };
 
 /* What the configuration is checked against; nothing here comes from the file. */

@@ -56,6 +56,13 @@ static bool check_machine(void)
 	m.memory = plan_guest_room(total, &loader.config, m.cores);
 	config_check_machine(&loader.config, &loader.lines, &m, &loader.report);
 	loader.pool_size = plan_pool_size(&loader.config, m.cores);
+	if (loader.config.memory && loader.config.memory < loader.pool_size)
+		report_error(
+			&loader.report, loader.lines.lamina_memory,
+			"memory = %lluM: this configuration on %u cores needs at least %lluM, which "
+			"Lamina takes",
+			(unsigned long long)(loader.config.memory >> 20), (unsigned int)m.cores,
+			(unsigned long long)(loader.pool_size >> 20));
 	note("Lamina: %u cores, %llu MiB for guests, %llu MiB for the hypervisor",
 	     (unsigned int)m.cores, (unsigned long long)(m.memory >> 20),
 	     (unsigned long long)(loader.pool_size >> 20));

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "boot/plan.h"
+#include "budget.h"
 
 #define SIZE_4G      (1ull << 32)
 #define MAX_SPANS    64 /* free ranges looked at; a map with more gives its largest */
 #define MAX_REQUESTS (1 + CONFIG_MAX_GUESTS)
 
 /*
- * The pool's parts. Second-level tables: 8 bytes map a page, so one part in 512 of the memory maps
- * it at 4 KiB for the CPU and as much for an IOMMU. A guest's own budget is below 1 MiB, doubled
- * for the bitmaps and rings of its vCPUs; a core has stacks, a VMXON region and save areas.
+ * Beside the budgets, in pages: boot_info and the temporary page tables, and some to spare, so that
+ * free memory in pieces never refuses what a budget has promised.
  */
-#define POOL_BASE_SIZE     (6ull << 20)
-#define POOL_PER_CORE      (128ull << 10)
-#define POOL_PER_GUEST     (2ull << 20)
-#define POOL_TABLE_DIVISOR 256
+#define POOL_BOOT_PAGES  64
+#define POOL_SPARE_PAGES 512
+
+#define PAGES_PER_DESCRIPTOR 128 /* a descriptor of the pool's allocator has at most 32 bytes */
+
+#define GUEST_TABLE_SHARE 256 /* a guest's tables cost less than this part of its memory */
 
 struct span {
 	uint64_t base, end;
@@ -166,29 +168,40 @@ uint64_t plan_total(const struct boot_region *regions, uint32_t count)
 	return total;
 }
 
-uint64_t plan_pool_size(const struct config *c, uint32_t cores)
+static uint64_t pool_bytes(uint64_t pages)
 {
-	uint64_t size = POOL_BASE_SIZE + cores * POOL_PER_CORE;
+	pages += POOL_BOOT_PAGES;
+	pages += pages / (PAGES_PER_DESCRIPTOR - 1) + 1;
+	return ALIGN_UP(pages * PAGE_SIZE, SIZE_2M);
+}
+
+uint64_t plan_pool_needed(const struct config *c, uint32_t cores)
+{
+	uint64_t pages = HYPERVISOR_BUDGET_PAGES + cores * (uint64_t)CPU_BUDGET_PAGES;
 	uint32_t i;
 
-	if (c->memory)
-		return c->memory;
 	for (i = 0; i < c->guest_count; i++) {
 		if (c->guests[i].valid)
-			size += POOL_PER_GUEST + c->guests[i].memory / POOL_TABLE_DIVISOR;
+			pages += guest_budget_pages(c->guests[i].memory);
 	}
-	return ALIGN_UP(size, SIZE_2M);
+	return pool_bytes(pages);
+}
+
+uint64_t plan_pool_size(const struct config *c, uint32_t cores)
+{
+	uint64_t needed = plan_pool_needed(c, cores);
+
+	return c->memory ? max_u64(c->memory, needed) : needed + POOL_SPARE_PAGES * PAGE_SIZE;
 }
 
 uint64_t plan_guest_room(uint64_t total, const struct config *c, uint32_t cores)
 {
-	uint64_t pool = POOL_BASE_SIZE + cores * POOL_PER_CORE + c->guest_count * POOL_PER_GUEST;
+	uint64_t pages = HYPERVISOR_BUDGET_PAGES + cores * (uint64_t)CPU_BUDGET_PAGES +
+			 c->guest_count * guest_budget_pages(0);
+	uint64_t pool = pool_bytes(pages) + POOL_SPARE_PAGES * PAGE_SIZE + SIZE_2M;
 	uint64_t left;
 
-	pool = ALIGN_UP(c->memory ? c->memory : pool, SIZE_2M);
+	pool = max_u64(pool, c->memory);
 	left = total > pool ? total - pool : 0;
-	/* Each byte of a guest costs a fraction of one in the pool, unless the pool's size is given. */
-	if (!c->memory)
-		left -= left / (POOL_TABLE_DIVISOR + 1);
-	return ALIGN_DOWN(left, SIZE_2M);
+	return ALIGN_DOWN(left - left / GUEST_TABLE_SHARE, SIZE_2M);
 }

@@ -31,9 +31,11 @@ uint64_t plan_largest(const struct boot_region *regions, uint32_t count);
 uint64_t plan_total(const struct boot_region *regions, uint32_t count);
 
 /*
- * Bytes that the hypervisor's pool needs for a configuration on that many cores; a multiple of
- * 2 MiB. `memory` of the configuration overrides the computation.
+ * Bytes that the hypervisor's pool must have for the valid guests' budgets on that many cores, and
+ * that it gets: what the configuration says if that is enough, else with some to spare. Multiples
+ * of 2 MiB.
  */
+uint64_t plan_pool_needed(const struct config *c, uint32_t cores);
 uint64_t plan_pool_size(const struct config *c, uint32_t cores);
 
 /* Bytes that are left for all guests of the file together, out of `total`, beside their pool. */

@@ -332,7 +332,7 @@ static void test_lamina_values(void **state)
 		"lamina.conf:2: baud = '0': expected a rate that divides 115200, such as 115200 or "
 		"9600");
 	one_message("[lamina]\nmemory = 2M\n" GUEST,
-		    "lamina.conf:2: memory = '2M': out of range; expected from 8M to 64G");
+		    "lamina.conf:2: memory = '2M': out of range; expected from 4M to 64G");
 	parse("[lamina]\nserial = none\nmemory = auto\n" GUEST);
 	assert_string_equal(output, "");
 	assert_true(config.serial_set);

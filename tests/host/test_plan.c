@@ -9,6 +9,7 @@
 
 #include "boot/memmap.h"
 #include "boot/plan.h"
+#include "budget.h"
 
 #define M 20
 #define G 30
@@ -161,17 +162,26 @@ static void test_random_machines(void **state)
 static void test_pool_size(void **state)
 {
 	static struct config c;
+	uint64_t alone, one;
 
 	(void)state;
+	alone = plan_pool_needed(&c, 1);
+	assert_true(alone > (HYPERVISOR_BUDGET_PAGES + CPU_BUDGET_PAGES) * PAGE_SIZE);
+	assert_true(plan_pool_needed(&c, 64) >=
+		    63 * CPU_BUDGET_PAGES * PAGE_SIZE + alone - SIZE_2M);
 	c.guest_count = 2;
 	c.guests[0].valid = true;
 	c.guests[0].memory = 1ull << G;
 	c.guests[1].memory = 1ull << G; /* left out: costs nothing */
-	assert_int_equal(plan_pool_size(&c, 2), 14ull << M);
+	one = plan_pool_needed(&c, 1);
+	assert_true(one >= alone - SIZE_2M + guest_budget_pages(1ull << G) * PAGE_SIZE);
 	c.guests[1].valid = true;
-	assert_int_equal(plan_pool_size(&c, 2), 20ull << M);
+	assert_true(plan_pool_needed(&c, 1) > one);
+	assert_true(plan_pool_size(&c, 1) > plan_pool_needed(&c, 1));
 	c.memory = 64ull << M;
-	assert_int_equal(plan_pool_size(&c, 2), 64ull << M);
+	assert_int_equal(plan_pool_size(&c, 1), 64ull << M);
+	c.memory = 4ull << M; /* too little to run at all */
+	assert_int_equal(plan_pool_size(&c, 1), plan_pool_needed(&c, 1));
 }
 
 /* What is promised to the guests is there, whatever they make of it. */
@@ -184,18 +194,19 @@ static void test_guest_room(void **state)
 	(void)state;
 	for (total = 0; total < 64ull << G; total += 94ull << M) {
 		for (c.guest_count = 1; c.guest_count <= 4; c.guest_count++) {
-			c.memory = 0;
-			room = plan_guest_room(total, &c, 4);
-			for (i = 0; i < 4; i++) {
-				c.guests[i].valid = true;
-				c.guests[i].memory = ALIGN_DOWN(room / c.guest_count, SIZE_2M);
+			for (c.memory = 0; c.memory <= 64ull << M; c.memory += 16ull << M) {
+				room = plan_guest_room(total, &c, 4);
+				for (i = 0; i < 4; i++) {
+					c.guests[i].valid = true;
+					c.guests[i].memory =
+						ALIGN_DOWN(room / c.guest_count, SIZE_2M);
+				}
+				assert_true(!room || room + plan_pool_size(&c, 4) <= total);
 			}
-			assert_true(!room || room + plan_pool_size(&c, 4) <= total);
-			c.memory = 8ull << M;
-			room = plan_guest_room(total, &c, 4);
-			assert_int_equal(room, total > 8ull << M ? total - (8ull << M) : 0);
 		}
 	}
+	c = (struct config){ .guest_count = 1 };
+	assert_true(plan_guest_room(1ull << G, &c, 2) > (1000ull << M));
 }
 
 int main(void)
