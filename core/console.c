@@ -225,6 +225,11 @@ void console_init(const struct console_ops *ops, void *ctx, void *line, uint8_t 
 	console.ready = true;
 }
 
+void console_set_patient(bool patient)
+{
+	console.patient = patient;
+}
+
 void console_add_guest(uint32_t guest, const char *name, uint32_t core, uint32_t apic_id,
 		       void *memory)
 {
@@ -263,11 +268,11 @@ void console_start(uint32_t boot_apic_id)
 	} else {
 		show_banner(c);
 	}
-	console_pump(c);
 	set_target(c);
 	c->started = true;
 	if (c->ops->rx_enable)
 		c->ops->rx_enable(c->ctx, true);
+	console_pump(c);
 	console_unlock(c);
 	if (monitor)
 		monitor_enter();

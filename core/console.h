@@ -48,12 +48,15 @@ struct console_ops {
 };
 
 /*
- * Start with an empty console; output waits for the hardware until console_start(). `line` is
- * CONSOLE_LINE_BYTES of memory for log and monitor output. Until the first console_init() all
- * functions are harmless.
+ * Start with an empty console. Until console_start() output goes out as far as the line takes it
+ * without waiting: the rest follows later, or with a panic. `line` is CONSOLE_LINE_BYTES of memory
+ * for log and monitor output. Until the first console_init() all functions are harmless.
  */
 void console_init(const struct console_ops *ops, void *ctx, void *line, uint8_t escape,
 		  enum config_console mode);
+
+/* Whether output waits for the line until console_start(): to debug what hangs the boot. */
+void console_set_patient(bool patient);
 
 /*
  * Give guest number `guest` (an index below CONFIG_MAX_GUESTS) a console. `memory` is

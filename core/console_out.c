@@ -11,7 +11,7 @@
 /* Nobody will tell us when the transmitter is free: then output waits for it. */
 static bool is_polled(const struct console *c)
 {
-	return !c->started || c->polled;
+	return c->started ? c->polled : c->patient;
 }
 
 /* ---- Output: choosing the next byte for the line. Lock held. ---- */
@@ -291,7 +291,7 @@ void console_pump(struct console *c)
 
 	do {
 		all = send_batch(c);
-		set_tx_irq(c, !all && !is_polled(c));
+		set_tx_irq(c, !all && c->started && !c->polled);
 		/*
 		 * A writer that saw the interrupt on relied on it: after switching it off, look
 		 * again for what was written meanwhile.

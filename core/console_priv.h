@@ -38,8 +38,9 @@ struct console {
 	const struct console_ops *ops;
 	void *ctx;
 	bool ready, started;
-	bool polled; /* no interrupts: output waits for the transmitter */
-	bool tx_irq; /* atomic: the transmitter's interrupt is on and will take care of output */
+	bool patient; /* until console_start() output waits for the transmitter */
+	bool polled;  /* no interrupts: it always does */
+	bool tx_irq;  /* atomic: the transmitter's interrupt is on and will take care of output */
 	bool rx_stalled;
 	bool monitor_open;
 	bool monitor_fresh; /* opened by the last key: a second one may be a short cut */

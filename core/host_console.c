@@ -379,6 +379,7 @@ void host_console_init(const struct boot_info *bi, const struct acpi_platform *a
 	/* Nobody can switch between the guests on a screen without a keyboard: show them all. */
 	console_init(serial ? &serial_ops : &screen_ops, NULL, line, bi->config.escape,
 		     serial ? bi->config.console : CONSOLE_ALL);
+	console_set_patient(bi->config.log_level >= LOG_DEBUG);
 }
 
 const char *host_console_text(void)

@@ -27,7 +27,8 @@ enum uart_reg {
 #define IIR_RX_TIMEOUT 0x0c
 #define IIR_FIFO       0xc0
 #define FCR_ENABLE     0x01
-#define FCR_CLEAR      0x06
+#define FCR_CLEAR_RX   0x02
+#define FCR_CLEAR_TX   0x04
 #define FCR_TRIGGER_8  0x80
 #define LCR_8N1        0x03
 #define LCR_DLAB       0x80
@@ -85,13 +86,18 @@ static bool scratch_works(const struct uart_io *io)
 
 bool uart_probe(const struct uart_io *io)
 {
-	uint8_t mcr, status;
+	uint8_t lsr = io->read(io, UART_LSR), mcr, status;
 
-	if (io->read(io, UART_LSR) == NO_DEVICE && io->read(io, UART_IIR) == NO_DEVICE)
+	if (lsr == NO_DEVICE && io->read(io, UART_IIR) == NO_DEVICE)
 		return false;
 	if (!scratch_works(io))
 		return false;
-	/* In loopback the outputs RTS and OUT2 arrive at the inputs CTS and DCD. */
+	/*
+	 * In loopback the outputs RTS and OUT2 arrive at the inputs CTS and DCD. It would swallow
+	 * what the firmware is sending, and who sends needs no further proof.
+	 */
+	if (!(lsr & LSR_IDLE))
+		return true;
 	mcr = io->read(io, UART_MCR);
 	io->write(io, UART_MCR, MCR_LOOP | MCR_OUT2 | MCR_RTS);
 	status = io->read(io, UART_MSR) & 0xf0;
@@ -114,13 +120,43 @@ static uint32_t baud_divisor(uint32_t clock, uint32_t baud)
 	return off * 100 > 3ull * baud ? 0 : (uint32_t)div;
 }
 
-/* Clearing the FIFO would cut off the firmware's last line. */
-static void wait_idle(struct uart16550 *u)
+/* DLAB is on while the divisor is read or written: IER and the data register are not there. */
+static uint32_t get_divisor(const struct uart16550 *u)
 {
+	uint32_t divisor;
+
+	reg_write(u, UART_LCR, reg_read(u, UART_LCR) | LCR_DLAB);
+	divisor = reg_read(u, UART_DLL) | (uint32_t)reg_read(u, UART_DLM) << 8;
+	reg_write(u, UART_LCR, reg_read(u, UART_LCR) & (uint8_t)~LCR_DLAB);
+	return divisor;
+}
+
+/*
+ * Line format, rate and FIFOs. Changing any of them cuts off what the firmware is still sending:
+ * then wait for its end. Usually all is as it should be.
+ */
+static void set_line(struct uart16550 *u, uint32_t divisor)
+{
+	bool same = (reg_read(u, UART_IIR) & IIR_FIFO) == IIR_FIFO &&
+		    (!divisor || get_divisor(u) == divisor) && reg_read(u, UART_LCR) == LCR_8N1;
 	uint32_t i;
 
-	for (i = 0; i < DRAIN_READS && !(reg_read(u, UART_LSR) & LSR_IDLE); i++)
+	for (i = 0; !same && i < DRAIN_READS && !(reg_read(u, UART_LSR) & LSR_IDLE); i++)
 		;
+	reg_write(u, UART_LCR, LCR_8N1);
+	reg_write(u, UART_IER, 0);
+	if (!same && divisor) {
+		reg_write(u, UART_LCR, LCR_8N1 | LCR_DLAB);
+		reg_write(u, UART_DLL, (uint8_t)divisor);
+		reg_write(u, UART_DLM, (uint8_t)(divisor >> 8));
+		reg_write(u, UART_LCR, LCR_8N1);
+	}
+	if (!same) {
+		reg_write(u, UART_FCR, FCR_ENABLE);
+		reg_write(u, UART_FCR, FCR_ENABLE | FCR_CLEAR_TX);
+	}
+	reg_write(u, UART_FCR, FCR_ENABLE | FCR_CLEAR_RX | FCR_TRIGGER_8);
+	u->fifo = (reg_read(u, UART_IIR) & IIR_FIFO) == IIR_FIFO;
 }
 
 enum status uart_init(struct uart16550 *u, const struct uart_io *io, uint32_t baud, uint32_t clock)
@@ -132,19 +168,7 @@ enum status uart_init(struct uart16550 *u, const struct uart_io *io, uint32_t ba
 	u->io = *io;
 	if (!uart_probe(io))
 		return ERR_NOT_FOUND;
-	wait_idle(u);
-	/* With DLAB set, IER is the divisor's high byte: first bring LCR into a known state. */
-	reg_write(u, UART_LCR, LCR_8N1);
-	reg_write(u, UART_IER, 0);
-	if (divisor) {
-		reg_write(u, UART_LCR, LCR_8N1 | LCR_DLAB);
-		reg_write(u, UART_DLL, (uint8_t)divisor);
-		reg_write(u, UART_DLM, (uint8_t)(divisor >> 8));
-		reg_write(u, UART_LCR, LCR_8N1);
-	}
-	reg_write(u, UART_FCR, FCR_ENABLE);
-	reg_write(u, UART_FCR, FCR_ENABLE | FCR_CLEAR | FCR_TRIGGER_8);
-	u->fifo = (reg_read(u, UART_IIR) & IIR_FIFO) == IIR_FIFO;
+	set_line(u, divisor);
 	u->mcr = MCR_DTR | MCR_RTS | MCR_OUT2;
 	reg_write(u, UART_MCR, u->mcr);
 	/* Whatever is left from before: characters, errors, modem status changes. */

@@ -687,6 +687,30 @@ static void test_polled_hardware(void **state)
 	assert_string_equal(line.out, "abc\r\nm\r\nn\r\no\r\n");
 }
 
+static void test_boot_does_not_wait(void **state)
+{
+	(void)state;
+	memset(&line, 0, sizeof(line));
+	line.room = 16;
+	line.limit = 3;
+	console_init(&ops, NULL, line_ring, 0x1d, CONSOLE_FOCUS);
+	log_text("early\n");
+	assert_string_equal(line.out, "ear");
+	assert_false(line.tx_irq);
+	line.limit = 2;
+	log_text("second\n");
+	assert_string_equal(line.out, "early");
+	/* From here on the interrupt does it. */
+	console_add_guest(0, "one", 0, 0, memory[0]);
+	line.limit = 0;
+	console_start(99);
+	assert_true(line.tx_irq);
+	line.limit = ~0u;
+	console_poll();
+	assert_int_equal(strncmp(line.out, "early\r\nsecond\r\n--- guest one", 28), 0);
+	assert_false(line.tx_irq);
+}
+
 /* Random output, logs, switches and line speeds: every guest's stream stays in order. */
 static void test_random_streams_stay_in_order(void **state)
 {
@@ -762,6 +786,7 @@ int main(void)
 		cmocka_unit_test_setup(test_panic_flushes_log, setup),
 		cmocka_unit_test(test_key_names),
 		cmocka_unit_test(test_polled_hardware),
+		cmocka_unit_test(test_boot_does_not_wait),
 		cmocka_unit_test_setup(test_random_streams_stay_in_order, setup),
 	};
 

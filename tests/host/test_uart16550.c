@@ -24,7 +24,7 @@ static struct model {
 	uint8_t lsr_overrun;
 	bool thre_pending, ghost_timeout;
 	bool level;
-	uint32_t edges, reads, lost_by_clear;
+	uint32_t edges, reads, lost_by_clear, looped;
 } m;
 
 static uint8_t model_iir(void)
@@ -149,8 +149,11 @@ static void model_write(const struct uart_io *io, uint32_t reg, uint8_t v)
 		m.ier = v & 0x0f;
 		break;
 	case 2:
-		if (v & 4)
+		/* Switching the FIFOs clears both. */
+		if (v & 4 || (v ^ m.fcr) & 1) {
 			m.lost_by_clear += m.tx_fifo;
+			m.tx_fifo = 0;
+		}
 		if (v & 2)
 			m.rx_count = 0;
 		m.fcr = v;
@@ -159,6 +162,7 @@ static void model_write(const struct uart_io *io, uint32_t reg, uint8_t v)
 		m.lcr = v;
 		break;
 	case 4:
+		m.looped += v & 0x10 ? m.tx_fifo : 0;
 		m.mcr = v;
 		break;
 	case 7:
@@ -238,7 +242,7 @@ static void test_init(void **state)
 	assert_int_equal(m.dlm, 0);
 	assert_int_equal(m.mcr, 0x0b);
 	assert_int_equal(m.ier, 0);
-	assert_int_equal(m.fcr, 0x87);
+	assert_int_equal(m.fcr, 0x83);
 	assert_int_equal(m.scr, 0x33);
 }
 
@@ -281,11 +285,28 @@ static void test_baud(void **state)
 static void test_firmware_output_is_not_cut(void **state)
 {
 	(void)state;
-	memset(&m, 0, sizeof(m));
-	m.stuck_tx = true; /* still sending; the model never ends */
-	m.reads = 0;
+	/* All is as wanted: the firmware's characters stay in the FIFO, and nothing waits. */
+	uart_tx(&u, 'f');
+	m.reads = m.looped = 0;
 	assert_int_equal(uart_init(&u, &io, 115200, 0), OK);
+	assert_int_equal(m.lost_by_clear + m.looped, 0);
+	assert_true(m.reads < 50);
+	assert_int_equal(m.tx_fifo, 1);
+	assert_int_equal(uart_init(&u, &io, 0, 0), OK);
+	assert_true(m.reads < 100);
+	/* Another rate: wait for the end, but not for ever. */
+	m.stuck_tx = true;
+	m.reads = 0;
+	assert_int_equal(uart_init(&u, &io, 9600, 0), OK);
 	assert_true(m.reads > 1000 && m.reads < 100000);
+	assert_int_equal(m.dll, 12);
+	assert_int_equal(m.looped, 0);
+	/* Another format. */
+	m.lcr = 0x1a;
+	m.reads = 0;
+	assert_int_equal(uart_init(&u, &io, 9600, 0), OK);
+	assert_true(m.reads > 1000);
+	assert_int_equal(m.lcr, 3);
 }
 
 static void test_rx(void **state)
@@ -447,7 +468,7 @@ int main(void)
 		cmocka_unit_test_setup(test_init, setup),
 		cmocka_unit_test(test_init_clears_what_was_left),
 		cmocka_unit_test_setup(test_baud, setup),
-		cmocka_unit_test(test_firmware_output_is_not_cut),
+		cmocka_unit_test_setup(test_firmware_output_is_not_cut, setup),
 		cmocka_unit_test_setup(test_rx, setup),
 		cmocka_unit_test_setup(test_rx_errors_are_skipped, setup),
 		cmocka_unit_test_setup(test_tx, setup),
