@@ -113,6 +113,12 @@ static void fill_regions(struct boot_info *bi)
 	}
 	region_add_efi(&l, m->buffer, m->size, m->stride, MEMMAP_AFTER_EXIT);
 	bi->region_count = l.count;
+	if (l.lost) {
+		note("Lamina: %u ranges of the firmware's memory map have no place and stay unused",
+		     (unsigned int)l.lost);
+		bi->log_size = loader.log_size;
+		memcpy(bi->log, loader.log, loader.log_size);
+	}
 }
 
 /*
