@@ -509,6 +509,31 @@ static void test_string_port_fault(void **state)
 	assert_int_equal(got.skipped, 0);
 }
 
+/* The same with a page that is not there. */
+static void test_string_port_page_fault(void **state)
+{
+	uint32_t i, entry = 0x5000 | 7;
+
+	(void)state;
+	memcpy(memory + 0x4000, &entry, 4);
+	for (i = 0; i < 8; i++) {
+		entry = i << 12 | 7;
+		memcpy(memory + 0x5000 + 4 * i, &entry, 4);
+	}
+	sregs.cr0 |= CR0_PG;
+	sregs.cr3 = 0x4000;
+	code("6d");
+	vcpu.gpr[GPR_RDI] = 0x7ffe; /* two bytes into the page that is missing */
+	string_port(4, true, false);
+	assert_int_equal(got.page_faults, 1);
+	assert_int_equal(got.reads, 0);
+	assert_int_equal(got.skipped, 0);
+	vcpu.gpr[GPR_RDI] = 0x7ffc;
+	string_port(4, true, false);
+	assert_int_equal(got.reads, 1);
+	assert_int_equal(got.skipped, 1);
+}
+
 /* 16-bit addresses and a segment override, told by the instruction. */
 static void test_string_port_prefixes(void **state)
 {
@@ -539,6 +564,7 @@ int main(void)
 		TEST(test_ports),
 		TEST(test_string_ports),
 		TEST(test_string_port_fault),
+		TEST(test_string_port_page_fault),
 		TEST(test_string_port_prefixes),
 	};
 

@@ -85,6 +85,8 @@ static void test_modes(void **state)
 	icr(6, 0xc500);
 	assert_int_equal(mock.requests[2], VCPU_REQ_INIT);
 	icr(6, 0x8500); /* de-assert: nothing */
+	icr(4, 0x8500);
+	assert_int_equal(mock.requests[0], 0);
 	icr(6, 0x4608);
 	assert_int_equal(mock.requests[2], VCPU_REQ_INIT | VCPU_REQ_SIPI);
 	assert_int_equal(mock.vcpus[2].sipi_vector, 8);
