@@ -117,8 +117,29 @@ static uint64_t random64(void)
 	return random_state;
 }
 
+/* Instructions of which the decoder must know all legacy encodings. */
+static const ZydisMnemonic always[] = {
+	ZYDIS_MNEMONIC_MOVZX,   ZYDIS_MNEMONIC_MOVSX,   ZYDIS_MNEMONIC_MOVSXD,
+	ZYDIS_MNEMONIC_MOVNTI,  ZYDIS_MNEMONIC_MOVSB,   ZYDIS_MNEMONIC_MOVSW,
+	ZYDIS_MNEMONIC_MOVSD,   ZYDIS_MNEMONIC_MOVSQ,   ZYDIS_MNEMONIC_STOSB,
+	ZYDIS_MNEMONIC_STOSW,   ZYDIS_MNEMONIC_STOSD,   ZYDIS_MNEMONIC_STOSQ,
+	ZYDIS_MNEMONIC_LODSB,   ZYDIS_MNEMONIC_LODSW,   ZYDIS_MNEMONIC_LODSD,
+	ZYDIS_MNEMONIC_LODSQ,   ZYDIS_MNEMONIC_BT,      ZYDIS_MNEMONIC_BTS,
+	ZYDIS_MNEMONIC_BTR,     ZYDIS_MNEMONIC_BTC,     ZYDIS_MNEMONIC_NOT,
+	ZYDIS_MNEMONIC_NEG,     ZYDIS_MNEMONIC_CMPXCHG, ZYDIS_MNEMONIC_XADD,
+	ZYDIS_MNEMONIC_CPUID,   ZYDIS_MNEMONIC_RDMSR,   ZYDIS_MNEMONIC_WRMSR,
+	ZYDIS_MNEMONIC_RDTSC,   ZYDIS_MNEMONIC_HLT,     ZYDIS_MNEMONIC_INVD,
+	ZYDIS_MNEMONIC_WBINVD,  ZYDIS_MNEMONIC_CLTS,    ZYDIS_MNEMONIC_VMCALL,
+	ZYDIS_MNEMONIC_VMMCALL, ZYDIS_MNEMONIC_XSETBV,  ZYDIS_MNEMONIC_IN,
+	ZYDIS_MNEMONIC_OUT,     ZYDIS_MNEMONIC_INSB,    ZYDIS_MNEMONIC_INSW,
+	ZYDIS_MNEMONIC_INSD,    ZYDIS_MNEMONIC_OUTSB,   ZYDIS_MNEMONIC_OUTSW,
+	ZYDIS_MNEMONIC_OUTSD,   ZYDIS_MNEMONIC_INVLPG,  ZYDIS_MNEMONIC_MOVBE,
+};
+
 static bool ours(const ZydisDecodedInstruction *z)
 {
+	size_t i;
+
 	switch (z->mnemonic) {
 	case ZYDIS_MNEMONIC_MOV:
 		return z->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
@@ -133,66 +154,24 @@ static bool ours(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_XOR:
 	case ZYDIS_MNEMONIC_CMP:
 		return z->opcode >= 0x80 ? z->opcode != 0x82 : (z->opcode & 7) < 4;
-	case ZYDIS_MNEMONIC_TEST:
-		/* F6 /1 and F7 /1 are aliases. */
+	case ZYDIS_MNEMONIC_TEST: /* F6 /1 and F7 /1 are aliases */
 		return z->opcode == 0x84 || z->opcode == 0x85 || z->opcode >= 0xf6;
 	case ZYDIS_MNEMONIC_INC:
 	case ZYDIS_MNEMONIC_DEC:
 		return z->opcode >= 0xfe;
 	case ZYDIS_MNEMONIC_XCHG:
 		return z->opcode == 0x86 || z->opcode == 0x87;
-	case ZYDIS_MNEMONIC_MOVZX:
-	case ZYDIS_MNEMONIC_MOVSX:
-	case ZYDIS_MNEMONIC_MOVSXD:
-	case ZYDIS_MNEMONIC_MOVNTI:
-	case ZYDIS_MNEMONIC_MOVSB:
-	case ZYDIS_MNEMONIC_MOVSW:
-	case ZYDIS_MNEMONIC_MOVSD:
-	case ZYDIS_MNEMONIC_MOVSQ:
-	case ZYDIS_MNEMONIC_STOSB:
-	case ZYDIS_MNEMONIC_STOSW:
-	case ZYDIS_MNEMONIC_STOSD:
-	case ZYDIS_MNEMONIC_STOSQ:
-	case ZYDIS_MNEMONIC_LODSB:
-	case ZYDIS_MNEMONIC_LODSW:
-	case ZYDIS_MNEMONIC_LODSD:
-	case ZYDIS_MNEMONIC_LODSQ:
-	case ZYDIS_MNEMONIC_BT:
-	case ZYDIS_MNEMONIC_BTS:
-	case ZYDIS_MNEMONIC_BTR:
-	case ZYDIS_MNEMONIC_BTC:
-	case ZYDIS_MNEMONIC_NOT:
-	case ZYDIS_MNEMONIC_NEG:
-	case ZYDIS_MNEMONIC_CMPXCHG:
-	case ZYDIS_MNEMONIC_XADD:
-	case ZYDIS_MNEMONIC_CPUID:
-	case ZYDIS_MNEMONIC_RDMSR:
-	case ZYDIS_MNEMONIC_WRMSR:
-	case ZYDIS_MNEMONIC_RDTSC:
-	case ZYDIS_MNEMONIC_HLT:
-	case ZYDIS_MNEMONIC_INVD:
-	case ZYDIS_MNEMONIC_WBINVD:
-	case ZYDIS_MNEMONIC_CLTS:
-	case ZYDIS_MNEMONIC_VMCALL:
-	case ZYDIS_MNEMONIC_VMMCALL:
-	case ZYDIS_MNEMONIC_XSETBV:
-	case ZYDIS_MNEMONIC_IN:
-	case ZYDIS_MNEMONIC_OUT:
-	case ZYDIS_MNEMONIC_INSB:
-	case ZYDIS_MNEMONIC_INSW:
-	case ZYDIS_MNEMONIC_INSD:
-	case ZYDIS_MNEMONIC_OUTSB:
-	case ZYDIS_MNEMONIC_OUTSW:
-	case ZYDIS_MNEMONIC_OUTSD:
-	case ZYDIS_MNEMONIC_INVLPG:
-	case ZYDIS_MNEMONIC_MOVBE:
-		/* MOVSD and CMPSD are also SSE instructions. */
-		return z->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-		       !(z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode >= 0x10 &&
-			 z->opcode < 0x20);
 	default:
-		return false;
+		break;
 	}
+	/* MOVSD is also the name of an SSE instruction. */
+	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+	    (z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode >= 0x10 && z->opcode < 0x20))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(always); i++)
+		if (always[i] == z->mnemonic)
+			return true;
+	return false;
 }
 
 static uint8_t gpr_of(ZydisRegister r)
