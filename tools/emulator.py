@@ -88,17 +88,19 @@ class Emulator:
     gdb: QEMU waits for gdb on port 1234. vga: with a display adapter (QEMU; Bochs always has one).
     realtime: Bochs keeps to the wall clock instead of a fixed, repeatable one.
     uart: "isa" or, QEMU only, "pci": where the serial line is.
+    qemu: another QEMU than the installed one, or than the one that the environment's QEMU names.
     msrs: Bochs: {index: value} of additional MSRs. extra: more arguments, or lines of bochsrc.
     """
 
     def __init__(self, host, image, workdir, *, cores=2, memory=2048, cpu=None, accel="tcg",
                  limit=600, icount=None, gdb=False, vga=False, realtime=False, msrs=None, uart="isa",
-                 extra=()):
+                 qemu=None, extra=()):
         self.host, self.image, self.workdir = host, image, workdir
         self.cores, self.memory, self.cpu, self.accel = cores, memory, cpu, accel
         self.limit, self.icount, self.gdb, self.vga = limit, icount, gdb, vga
         self.realtime, self.msrs, self.extra = realtime, dict(msrs or {}), list(extra)
         self.uart = uart
+        self.qemu = qemu or os.environ.get("QEMU") or "qemu-system-x86_64"
         self.process = None
         self.line = None
 
@@ -151,7 +153,7 @@ class Emulator:
     def prepare_qemu(self):
         shutil.copyfile(OVMF_VARS, self.path("vars.fd"))
         kvm = self.accel == "kvm"
-        argv = ["qemu-system-x86_64", "-accel", "kvm" if kvm else "tcg,thread=multi", "-M", "q35",
+        argv = [self.qemu, "-accel", "kvm" if kvm else "tcg,thread=multi", "-M", "q35",
                 "-cpu", self.cpu or ("host" if kvm else QEMU_CPU), "-smp", str(self.cores),
                 "-m", f"{self.memory}M", "-nodefaults", "-display", "none", "-no-reboot",
                 "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}",
