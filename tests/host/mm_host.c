@@ -408,8 +408,13 @@ void mm_read_begin(void)
 
 void mm_read_end(void)
 {
+	void (*meanwhile)(void) = machine.meanwhile;
+
 	assert_true(machine.reading);
 	machine.reading = false;
+	machine.meanwhile = NULL;
+	if (meanwhile)
+		meanwhile();
 }
 
 void mm_hyp_invalidate(uint64_t va, uint64_t size)

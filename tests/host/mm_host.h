@@ -42,6 +42,8 @@ struct machine {
 	struct cache leaves[WALKERS], tables[WALKERS]; /* what each walker has read */
 	bool held;
 	bool reading;
+	/* What another core does just after the next read section ends; or NULL. */
+	void (*meanwhile)(void);
 	/* While a transaction is under way, what it must turn the old layout into; or NULL. */
 	const struct slot_set *next;
 	bool gaps;       /* a zap took translations away before: the old layout may be incomplete */

@@ -569,6 +569,26 @@ static void test_faults(void **state unused)
 	assert_int_equal(tdp_stats(&tdp).fixed, 2);
 }
 
+static void delete_meanwhile(void)
+{
+	delete (64);
+}
+
+/* The slot that a fault was looked up in is deleted before the fault takes the lock. */
+static void test_fault_loses_race(void **state unused)
+{
+	struct tdp_fault f;
+
+	machine.gaps = true;
+	create(ram(64, 64, 1000));
+	assert_int_equal(tdp_zap_slot(&tdp, GFN(64)), OK);
+	machine.meanwhile = delete_meanwhile;
+	assert_int_equal(fault(70, ACCESS_R, &f), TDP_RETRY);
+	expect_unmapped(70);
+	assert_int_equal(fault(70, ACCESS_R, &f), TDP_MMIO);
+	assert_int_equal(tdp_stats(&tdp).retry, 1);
+}
+
 /* A fault maps with the largest page, too, and leaves alone what is there. */
 static void test_fault_uses_large_pages(void **state unused)
 {
@@ -892,6 +912,7 @@ static const struct {
 	TEST(test_room),
 	TEST(test_rename),
 	TEST(test_faults),
+	TEST(test_fault_loses_race),
 	TEST(test_fault_uses_large_pages),
 	TEST(test_fault_without_memory),
 	TEST(test_translate_and_lookup),
