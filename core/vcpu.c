@@ -103,8 +103,11 @@ static bool serve(struct vcpu *v, uint64_t requests)
 		save_snapshot(v);
 		take(v, VCPU_REQ_SNAPSHOT);
 	}
-	/* A start-up IPI to a core that runs is ignored (SDM vol. 3, 8.4.3). */
-	take(v, VCPU_REQ_SIPI | VCPU_REQ_START);
+	/*
+	 * A start-up IPI to a core that runs is ignored (SDM vol. 3, 8.4.3), but not one that has come
+	 * since `requests` was read: it may follow an INIT.
+	 */
+	take(v, requests & (VCPU_REQ_SIPI | VCPU_REQ_START));
 	return true;
 }
 
@@ -219,7 +222,7 @@ static void power_on(struct vcpu *v)
 /* INIT: registers and local APIC as after power-on, then wait (SDM vol. 3, 8.4.3). */
 static void do_init(struct vcpu *v)
 {
-	take(v, VCPU_REQ_INIT | VCPU_REQ_SIPI);
+	take(v, VCPU_REQ_INIT); /* a start-up IPI that is pending came after it */
 	lapic_reset_to_power_on();
 	v->x2apic = lapic_is_x2apic();
 	set_state(v, VCPU_WAIT_SIPI);

@@ -80,6 +80,8 @@ static bool accept(struct vcpu *t, const struct vcpu *from, const struct message
 		vcpu_request(t, VCPU_REQ_NMI);
 		return true;
 	case APIC_DM_INIT:
+		/* Kernels send INIT and start-up IPI back to back; the order must not be lost. */
+		__atomic_fetch_and(&t->requests, ~VCPU_REQ_SIPI, __ATOMIC_ACQ_REL);
 		vcpu_request(t, VCPU_REQ_INIT);
 		return true;
 	case APIC_DM_STARTUP:

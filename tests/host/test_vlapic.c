@@ -82,8 +82,10 @@ static void test_modes(void **state)
 	(void)state;
 	icr(5, 0x4400);
 	assert_int_equal(mock.requests[1], VCPU_REQ_NMI);
+	mock.vcpus[2].requests = VCPU_REQ_SIPI | VCPU_REQ_NMI; /* an older SIPI is void */
 	icr(6, 0xc500);
 	assert_int_equal(mock.requests[2], VCPU_REQ_INIT);
+	assert_int_equal(mock.vcpus[2].requests, VCPU_REQ_NMI);
 	icr(6, 0x8500); /* de-assert: nothing */
 	icr(4, 0x8500);
 	assert_int_equal(mock.requests[0], 0);
