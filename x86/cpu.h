@@ -14,16 +14,16 @@ struct vcpu;
 
 struct cpu {
 	struct cpu *self; /* %gs:0 */
-	uint32_t index;	  /* Lamina's number; 0 is the boot core */
+	uint32_t index;   /* Lamina's number; 0 is the boot core */
 	uint32_t apic_id; /* physical */
 	void *stack_top;  /* of the stack that exits and the main loop run on; guard page below */
-	uint64_t host_rsp_scratch; /* for the vendors' entry code */
+	uint64_t host_rsp_scratch;     /* for the vendors' entry code */
 	volatile uint32_t nmi_pending; /* set by the NMI handler; consumed by cpu_take_nmi() */
 	volatile uint32_t online;      /* 1 once the core runs its main loop */
 	volatile uint32_t in_guest;    /* 1 between the last check before entry and the exit */
-	struct vcpu *vcpu;	       /* the vCPU that this core is, or NULL; set before start */
-	void *arch;		       /* x86/: GDT, TSS, stacks */
-	void *vendor;		       /* vmx/ or svm/: VMXON region or host save area, … */
+	struct vcpu *vcpu;             /* the vCPU that this core is, or NULL; set before start */
+	void *arch;                    /* x86/: GDT, TSS, stacks */
+	void *vendor;                  /* vmx/ or svm/: VMXON region or host save area, … */
 	volatile uint32_t start_state; /* enum cpu_start_state; atomic */
 };
 
@@ -55,7 +55,7 @@ static inline struct cpu *cpu_by_apic_id(uint32_t apic_id)
 	struct cpu *c;
 	uint32_t i;
 
-	for_each_cpu(c, i) {
+	for_each_cpu (c, i) {
 		if (c->apic_id == apic_id)
 			return c;
 	}

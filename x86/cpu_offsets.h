@@ -15,7 +15,7 @@
 #define CPU_ARCH             56
 #define CPU_VENDOR           64
 
-#define CPU_START_STATE	     72
+#define CPU_START_STATE 72
 
 /* enum cpu_start_state */
 #define CPU_STATE_REQUESTED 1
