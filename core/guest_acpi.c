@@ -245,7 +245,7 @@ enum status guest_acpi_build(void *buf, const struct guest_acpi_params *p, uint3
 	void *madt = build_madt(&b, p);
 	void *xsdt = build_xsdt(&b, gpa_of(&b, fadt), gpa_of(&b, madt));
 
-	if (b.overflow)
+	if (b.overflow || !rsdp)
 		return ERR_RANGE;
 	memcpy(rsdp->signature, "RSD PTR ", 8);
 	memcpy(rsdp->oem_id, "LAMINA", 6);

@@ -81,16 +81,12 @@ static void init_clocks(void)
 
 static void brand(char *buf)
 {
-	uint32_t *word = (uint32_t *)buf;
 	const char *start = buf;
 
 	for (uint32_t leaf = 0; leaf < 3; leaf++) {
 		struct cpuid_regs r = cpuid_checked(0x80000002 + leaf, 0);
 
-		*word++ = r.eax;
-		*word++ = r.ebx;
-		*word++ = r.ecx;
-		*word++ = r.edx;
+		memcpy(buf + leaf * sizeof(r), &r, sizeof(r));
 	}
 	buf[47] = 0;
 	while (*start == ' ')
