@@ -236,6 +236,10 @@ static void compare_memory(const struct insn *i, const ZydisDecodedOperand *m, e
 	/* 66 63: SDM says r/m16, the library follows AMD's r/m32; the result is the same. */
 	if (i->kind != INSN_ONLY && !(i->opcode == 0x63 && i->size == 2))
 		CHECK((i->size * 8) == (m->size));
+	/* Zydis 4.0.0 takes mod 0, base 5 with REX.B and 32-bit addresses for R13D: SDM says disp32. */
+	if (mode == INSN_64 && i->address_size == 4 && i->base == INSN_NO_REG &&
+	    m->mem.base == ZYDIS_REGISTER_R13D)
+		return;
 	CHECK((i->base) == (gpr_of(m->mem.base)));
 	CHECK((i->index) == (gpr_of(m->mem.index)));
 	CHECK((i->rip_relative) ==
