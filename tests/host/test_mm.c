@@ -680,7 +680,7 @@ static void test_rename(void **state unused)
 
 	create(s);
 	writes = machine.writes;
-	strcpy(s.name, "a name that is long enough to be cut" + 20);
+	strcpy(s.name, &"a name that is long enough to be cut"[20]);
 	begin(&txn, 0);
 	assert_int_equal(slot_replace(&txn, &s), OK);
 	commit(&txn);
