@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <string.h>
-
 #include "core/guest.h"
 #include "core/window.h"
 #include "mm/mm_host.h"
+#include "x86/asm.h"
 
 /* One piece that lies in one page. The read section keeps the page the guest's until it is done. */
 static enum status copy_piece(struct guest *g, gpa_t gpa, void *buf, uint64_t len, bool write)
@@ -18,9 +17,9 @@ static enum status copy_piece(struct guest *g, gpa_t gpa, void *buf, uint64_t le
 		void *p = window_map(WINDOW_GUEST, hpa);
 
 		if (write)
-			memcpy(p, buf, len);
+			rep_movs(p, buf, len);
 		else
-			memcpy(buf, p, len);
+			rep_movs(buf, p, len);
 	}
 	mm_read_end();
 	return s;

@@ -118,6 +118,19 @@ static inline void invlpg(const void *va)
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
+/*
+ * memcpy() for pages: the CPU's own copy loop, which moves whole cache lines on every CPU that has
+ * second-level paging (SDM vol. 1, 7.3.9.3), and is one instruction to fetch.
+ */
+static inline void rep_movs(void *to, const void *from, size_t bytes)
+{
+	size_t quads = bytes / 8;
+
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(quads) : : "memory");
+	bytes %= 8;
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
 static inline void cpu_pause(void)
 {
 	__asm__ volatile("pause");
