@@ -378,7 +378,7 @@ static const struct msr_entry table[] = {
 	{ ONE(MSR_X2APIC_LVT_TIMER), R | W, ANY, FEAT_X2APIC, 0, read_hw, write_hw },
 	{ MSR_X2APIC_LVT_THERMAL, MSR_X2APIC_LVT_LINT1, R, ANY, FEAT_X2APIC, 0, read_hw,
 	  write_x2apic },
-	{ ONE(MSR_X2APIC_LVT_ERROR), R | W, ANY, FEAT_X2APIC, 0, read_hw, write_hw },
+	{ ONE(MSR_X2APIC_LVT_ERROR), R, ANY, FEAT_X2APIC, 0, read_hw, write_x2apic },
 	{ ONE(MSR_X2APIC_TIMER_ICR), R | W, ANY, FEAT_X2APIC, 0, read_hw, write_hw },
 	{ ONE(MSR_X2APIC_TIMER_CCR), R, ANY, FEAT_X2APIC, 0, read_hw, NULL },
 	{ ONE(MSR_X2APIC_TIMER_DCR), R | W, ANY, FEAT_X2APIC, 0, read_hw, write_hw },

@@ -166,7 +166,8 @@ static void send(struct vcpu *v, uint32_t icr, uint32_t dest, bool x2apic)
 /*
  * A local vector table entry in another mode than fixed makes the hardware deliver SMI, NMI, INIT
  * or the 8259's vector: such entries stay masked, and so do the pins, which the board wires for the
- * machine's owner and not for a guest.
+ * machine's owner and not for a guest. Intel's timer and error entries have no mode (SDM vol. 3,
+ * figure 11-8), but other implementations follow one there as well.
  */
 static uint32_t filter_lvt(uint32_t reg, uint32_t value)
 {
@@ -191,18 +192,18 @@ void vlapic_page_write(struct vcpu *v, uint32_t offset, uint32_t value)
 		v->soft.apic_dfr = value | 0x0fffffff;
 		break;
 	case LAPIC_LVT_CMCI:
+	case LAPIC_LVT_TIMER:
 	case LAPIC_LVT_THERMAL:
 	case LAPIC_LVT_PMC:
 	case LAPIC_LVT_LINT0:
 	case LAPIC_LVT_LINT1:
+	case LAPIC_LVT_ERROR:
 		value = filter_lvt(offset, value);
 		break;
 	case LAPIC_TPR:
 	case LAPIC_EOI:
 	case LAPIC_SVR:
 	case LAPIC_ESR:
-	case LAPIC_LVT_TIMER:
-	case LAPIC_LVT_ERROR:
 	case LAPIC_TIMER_INIT:
 	case LAPIC_TIMER_DIVIDE:
 		break;

@@ -142,6 +142,7 @@ static void test_policy(void **state)
 	assert_int_equal(policy[MSR_X2APIC_LVT_TIMER], 3);
 	assert_int_equal(policy[MSR_X2APIC_LVT_PMC], 1);
 	assert_int_equal(policy[MSR_X2APIC_LVT_LINT1], 1);
+	assert_int_equal(policy[MSR_X2APIC_LVT_ERROR], 1);
 	assert_int_equal(policy[MSR_X2APIC_IRR(7)], 1);
 	assert_int_equal(policy[0x83a], 0);
 	assert_int_equal(policy[0x8ff], 0);
