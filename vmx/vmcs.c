@@ -65,6 +65,8 @@ enum status vmx_vcpu_create(struct vcpu *v, struct page_budget *budget, hpa_t ro
 		page_free(hw);
 		return ERR_NOMEM;
 	}
+	/* Written once: an active VMCS must not be touched by ordinary stores (25.11.1). */
+	memcpy(hw->vmcs, &vmx_caps.revision, sizeof(vmx_caps.revision));
 	hw->eptp = root.v;
 	/* Unique on every core, not zero, which is the hypervisor's own (29.1). */
 	hw->vpid = (uint16_t)(1 + v->guest->index * CONFIG_MAX_CPUS + v->index);
@@ -111,7 +113,6 @@ static void load_vmcs(struct vmx_vcpu *hw)
 	uint64_t pa = virt_to_hpa(hw->vmcs).v;
 	uint8_t failed;
 
-	memcpy(hw->vmcs, &vmx_caps.revision, sizeof(vmx_caps.revision));
 	vmx_clear_vmcs(hw);
 	__asm__ volatile("vmptrld %1\n\tsetbe %0" : "=qm"(failed) : "m"(pa) : "cc", "memory");
 	ASSERT(!failed);
@@ -255,7 +256,6 @@ static void write_guest_msrs(void)
 	vmcs_write32(VMCS_GUEST_SYSENTER_CS, 0);
 	vmcs_write_nat(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmcs_write_nat(VMCS_GUEST_SYSENTER_EIP, 0);
-	vmcs_write32(VMCS_GUEST_SMBASE, 0);
 	if (vmx_caps.entry & ENTRY_LOAD_BNDCFGS)
 		vmcs_write64(VMCS_GUEST_BNDCFGS, 0);
 	if (vmx_caps.entry & ENTRY_LOAD_CET) {
