@@ -131,6 +131,8 @@
 #define REASON_ENCLS               60
 #define REASON_PCONFIG             65
 #define REASON_ENCLV               70
+#define REASON_SEAMCALL            76
+#define REASON_TDCALL              77
 #define REASON_COUNT               80
 #define REASON_ENTRY_FAILED        (1u << 31)
 #define REASON_BASIC(r)            ((r)&0xffffu)

@@ -154,6 +154,7 @@ static noinline void handle_ept(struct vcpu *v, uint32_t reason)
 	}
 	vcpu_exit_begin(v, EXIT_TDP, reason, e.gpa.v);
 	vmx_requeue_event(v);
+	e.in_event = vmx_of(v)->event != 0;
 	vcpu_tdp_fault(v, &e);
 	vcpu_exit_end(v, EXIT_TDP);
 }
@@ -245,6 +246,9 @@ static noinline void handle_rare(struct vcpu *v, uint32_t reason)
 	case REASON_ENCLS:
 	case REASON_PCONFIG:
 	case REASON_ENCLV:
+	/* Both exit at any privilege level where the CPU has TDX: no reason to end the guest. */
+	case REASON_SEAMCALL:
+	case REASON_TDCALL:
 		handle_denied(v, reason);
 		break;
 	default:
