@@ -115,18 +115,16 @@ svm_vmsave:
  * void svm_nmi_window(void)
  *
  * A pending NMI arrives through the IDT between STGI and CLGI. So does an INIT, as #SX, where
- * VM_CR.R_INIT is set (APM vol. 2, 15.28): the fix-ups swallow it, for its exit has been counted.
+ * VM_CR.R_INIT is set (APM vol. 2, 15.28); the handler ignores it.
  */
 	.balign	16
 	.globl	svm_nmi_window
 	.type	svm_nmi_window, @function
 svm_nmi_window:
 	stgi
-1:	nop
-2:	clgi
-3:	ret
-	EXTABLE(1b, 2b)
-	EXTABLE(2b, 2b)
+	nop
+	clgi
+	ret
 	.size	svm_nmi_window, . - svm_nmi_window
 
 	.balign	16
@@ -134,10 +132,7 @@ svm_nmi_window:
 	.type	svm_stgi, @function
 svm_stgi:
 	stgi
-1:	nop
-2:	ret
-	EXTABLE(1b, 2b)
-	EXTABLE(2b, 2b)
+	ret
 	.size	svm_stgi, . - svm_stgi
 
 	.balign	16
