@@ -24,9 +24,19 @@ static void request_all(struct guest *g, uint64_t request)
 		vcpu_request(v, request);
 }
 
-/* All vCPUs are off. With run_lock. */
+/*
+ * All vCPUs are off. With run_lock. What a core asked of another one that had left already is void
+ * now, and not later, when the first core may run and ask for something on its part.
+ */
 static void begin_run(struct guest *g)
 {
+	struct vcpu *v;
+	uint32_t i;
+
+	for_each_vcpu (g, v, i) {
+		__atomic_store_n(&v->requests, 0, __ATOMIC_RELEASE);
+		memset(v->vectors, 0, sizeof(v->vectors));
+	}
 	g->state = GUEST_RUNNING;
 	g->end = END_NONE;
 	g->running_vcpus = g->vcpu_count;

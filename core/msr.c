@@ -536,7 +536,8 @@ void msr_reset(struct vcpu *v)
 {
 	uint32_t i;
 
-	memset(&v->soft, 0, sizeof(v->soft));
+	/* What was logged stays known: a guest could fill the log by sending INIT to its cores. */
+	memset(&v->soft, 0, offsetof(struct vcpu_soft, ipi_denied));
 	v->soft.mtrr_def = MTRR_DEF_ENABLE | MTRR_DEF_FIX_ENABLE | MEM_TYPE_WB;
 	for (i = 0; i < VCPU_MTRR_FIXED; i++)
 		v->soft.mtrr_fixed[i] = 0x0606060606060606ull;

@@ -198,8 +198,8 @@ static void power_on(struct vcpu *v)
 {
 	struct vcpu_start start = { 0 };
 
-	take(v, ~0ull & ~(VCPU_REQ_STOP | VCPU_REQ_PAUSE));
 	memset(&v->last, 0, sizeof(v->last));
+	memset(&v->soft, 0, sizeof(v->soft));
 	lapic_reset_to_power_on();
 	v->x2apic = lapic_is_x2apic();
 	if (v->index > 0) {

@@ -138,6 +138,7 @@ struct vcpu_soft {
 	uint64_t mtrr_var[2 * VCPU_MTRR_VAR]; /* base, mask */
 	uint32_t apic_ldr, apic_dfr;          /* as the guest wrote them in xAPIC mode */
 	uint32_t apic_icr2;
+	/* From here on for the whole run: INIT leaves it alone. */
 	bool ipi_denied; /* one dropped interrupt was logged */
 	uint8_t denied_count;
 	uint32_t denied[24]; /* MSRs whose refusal was logged */
