@@ -46,7 +46,8 @@ enum status tdp_translate(const struct tdp *t, gpa_t gpa, unsigned access, hpa_t
 	const struct slot *s = slot_find(tdp_slots(t), gpa_to_gfn(gpa));
 	uint64_t offset;
 
-	if (!s || (s->access & access) != access)
+	/* A device's registers are no memory: a read of the wrong width may have any effect. */
+	if (!s || s->kind == SLOT_DEVICE || (s->access & access) != access)
 		return ERR_FAULT;
 	offset = gpa.v - gfn_to_gpa(s->base).v;
 	*hpa = HPA(pfn_to_hpa(s->pfn).v + offset);

@@ -110,7 +110,7 @@ const struct slot_set *tdp_slots(const struct tdp *t);
 /*
  * Where the hypervisor finds a guest's byte, if the guest itself may access it so: *hpa, and in
  * *left the bytes that follow contiguously up to the end of the slot. Only in a read section; the
- * result is valid until its end. ERR_FAULT: no slot, or not that way.
+ * result is valid until its end. ERR_FAULT: no slot, a device's, or not that way.
  */
 enum status tdp_translate(const struct tdp *t, gpa_t gpa, unsigned access, hpa_t *hpa,
 			  uint64_t *left) must_check;

@@ -626,15 +626,17 @@ static void test_fault_without_memory(void **state unused)
 
 static void test_translate_and_lookup(void **state unused)
 {
-	struct slot s = ram(1000, 600, 2000);
+	struct slot s = ram(1000, 600, 2000), device = ram(4000, 1, 5000);
 	struct tdp_walk w;
 	uint64_t left;
 	hpa_t hpa;
 
-	s.access = ACCESS_R;
+	s.access = device.access = ACCESS_R;
 	s.type = MEM_UC;
 	s.kind = SLOT_SHARED;
 	create(s);
+	device.kind = SLOT_DEVICE;
+	create(device);
 	mm_read_begin();
 	assert_int_equal(tdp_translate(&tdp, GPA(1001ull << 12 | 5), ACCESS_R, &hpa, &left), OK);
 	assert_int_equal(hpa.v, 2001ull << 12 | 5);
@@ -642,6 +644,7 @@ static void test_translate_and_lookup(void **state unused)
 	assert_int_equal(tdp_translate(&tdp, GPA(1001ull << 12), ACCESS_W, &hpa, &left), ERR_FAULT);
 	assert_int_equal(tdp_translate(&tdp, GPA(1600ull << 12), ACCESS_R, &hpa, &left), ERR_FAULT);
 	assert_int_equal(tdp_translate(&tdp, GPA(UINT64_MAX), ACCESS_R, &hpa, &left), ERR_FAULT);
+	assert_int_equal(tdp_translate(&tdp, GPA(4000ull << 12), ACCESS_R, &hpa, &left), ERR_FAULT);
 	mm_read_end();
 
 	tdp_lookup(&tdp, GPA(1001ull << 12 | 5), &w);
