@@ -113,44 +113,43 @@ void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start)
 	s->vmcb.control.clean = 0;
 }
 
-static struct segment from_vmcb(const struct vmcb_segment *s)
+static void from_vmcb(struct segment *to, const struct vmcb_segment *from)
 {
-	return (struct segment){ .selector = s->selector,
-				 .access =
-					 (uint16_t)((s->attrib & 0xff) | (s->attrib & 0xf00) << 4),
-				 .limit = s->limit,
-				 .base = s->base };
+	to->selector = from->selector;
+	to->access = (uint16_t)((from->attrib & 0xff) | (from->attrib & 0xf00) << 4);
+	to->limit = from->limit;
+	to->base = from->base;
 }
 
+/* Field by field: this is on the way of every exit that is emulated. */
 void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out)
 {
 	const struct svm_vcpu *s = svm_vcpu(v);
 	const struct vmcb_save *b = &s->vmcb.save;
 
-	*out = (struct vcpu_sregs){
-		.cr0 = b->cr0,
-		.cr2 = b->cr2,
-		.cr3 = b->cr3,
-		.cr4 = b->cr4,
-		.efer = b->efer & ~(uint64_t)EFER_SVME,
-		.dr7 = b->dr7,
-		.gdtr_base = b->gdtr.base,
-		.idtr_base = b->idtr.base,
-		.gdtr_limit = b->gdtr.limit & 0xffff,
-		.idtr_limit = b->idtr.limit & 0xffff,
-		.cpl = b->cpl,
-		.interrupt_shadow = s->vmcb.control.int_state & INT_STATE_SHADOW,
-		.nmi_blocked = svm_caps.vnmi ? s->vmcb.control.int_ctl & INT_CTL_V_NMI_MASK
-					     : s->nmi_blocked,
-	};
-	out->seg[SEG_ES] = from_vmcb(&b->es);
-	out->seg[SEG_CS] = from_vmcb(&b->cs);
-	out->seg[SEG_SS] = from_vmcb(&b->ss);
-	out->seg[SEG_DS] = from_vmcb(&b->ds);
-	out->seg[SEG_FS] = from_vmcb(&b->fs);
-	out->seg[SEG_GS] = from_vmcb(&b->gs);
-	out->seg[SEG_LDTR] = from_vmcb(&b->ldtr);
-	out->seg[SEG_TR] = from_vmcb(&b->tr);
+	out->cr0 = b->cr0;
+	out->cr2 = b->cr2;
+	out->cr3 = b->cr3;
+	out->cr4 = b->cr4;
+	out->efer = b->efer & ~(uint64_t)EFER_SVME;
+	out->dr7 = b->dr7;
+	out->gdtr_base = b->gdtr.base;
+	out->idtr_base = b->idtr.base;
+	out->gdtr_limit = b->gdtr.limit & 0xffff;
+	out->idtr_limit = b->idtr.limit & 0xffff;
+	out->cpl = b->cpl;
+	out->interrupt_shadow = s->vmcb.control.int_state & INT_STATE_SHADOW;
+	out->nmi_blocked =
+		svm_caps.vnmi ? s->vmcb.control.int_ctl & INT_CTL_V_NMI_MASK : s->nmi_blocked;
+	out->halted = false; /* the VMCB does not tell */
+	from_vmcb(&out->seg[SEG_ES], &b->es);
+	from_vmcb(&out->seg[SEG_CS], &b->cs);
+	from_vmcb(&out->seg[SEG_SS], &b->ss);
+	from_vmcb(&out->seg[SEG_DS], &b->ds);
+	from_vmcb(&out->seg[SEG_FS], &b->fs);
+	from_vmcb(&out->seg[SEG_GS], &b->gs);
+	from_vmcb(&out->seg[SEG_LDTR], &b->ldtr);
+	from_vmcb(&out->seg[SEG_TR], &b->tr);
 }
 
 /*
