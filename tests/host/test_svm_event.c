@@ -141,7 +141,7 @@ static void second_nmi_waits_for_iret(void **state)
 	assert_int_equal(again(0), 0); /* IRET has not been executed yet */
 
 	hw.vmcb.save.dr6 |= BIT(14);
-	assert_true(svm_step_exit(&vcpu)); /* the step was ours alone */
+	assert_true(svm_step_exit(&vcpu));  /* the step was ours alone */
 	assert_false(svm_step_exit(&vcpu)); /* and is over */
 	assert_int_equal(hw.vmcb.save.dr6, DR6_RESET);
 	assert_int_equal(again(0), nmi);
