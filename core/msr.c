@@ -74,10 +74,39 @@ static enum status read_hw(struct vcpu *v, uint32_t msr, uint64_t *value)
 	return hw_rdmsr(msr, value) ? OK : ERR_INVALID;
 }
 
+/* A value that the CPU itself would refuse; one that goes into the VMCS or VMCB meets no CPU. */
+static bool refused_by_cpu(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+	uint32_t spare = guest_has(v, FEAT_LA57) ? 7 : 16, i;
+
+	switch (msr) {
+	case MSR_SYSENTER_ESP:
+	case MSR_SYSENTER_EIP:
+	case MSR_LSTAR:
+	case MSR_CSTAR:
+	case MSR_FS_BASE:
+	case MSR_GS_BASE:
+	case MSR_KERNEL_GS_BASE:
+		return (uint64_t)((int64_t)(value << spare) >> spare) != value;
+	case MSR_PAT:
+		for (i = 0; i < 64; i += 8) {
+			uint64_t type = (value >> i) & 0xff;
+
+			if (type > MEM_TYPE_UC_MINUS || type == 2 || type == 3)
+				return true;
+		}
+		return false;
+	}
+	return false;
+}
+
 static enum status write_hw(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	enum status s = hvm->write_msr(v, msr, value);
+	enum status s;
 
+	if (refused_by_cpu(v, msr, value))
+		return ERR_INVALID;
+	s = hvm->write_msr(v, msr, value);
 	if (s != ERR_NOT_FOUND)
 		return s;
 	return hw_wrmsr(msr, value) ? OK : ERR_INVALID;

@@ -296,6 +296,18 @@ static void test_vendor_registers(void **state)
 	assert_int_equal(set(MSR_SYSENTER_EIP, 0x5678), OK);
 	expect(MSR_SYSENTER_EIP, 0x5678);
 	assert_int_equal(mock.msr_writes, 0);
+	/* What the CPU would refuse is refused. */
+	mock_msr(MSR_PAT, PAT_RESET, true);
+	mock_msr(MSR_LSTAR, 0, true);
+	mock.all_features = false;
+	mock_cpuid(1, 0, 0, 0, 0, ~0u);
+	assert_int_equal(set(MSR_SYSENTER_EIP, 0x800000000000), ERR_DENIED);
+	assert_int_equal(set(MSR_LSTAR, BIT(63)), ERR_DENIED);
+	assert_int_equal(set(MSR_LSTAR, 0xffff800000000000), OK);
+	assert_int_equal(set(MSR_PAT, 0x0202020202020202), ERR_DENIED);
+	assert_int_equal(set(MSR_PAT, 0x0800000000000000), ERR_DENIED);
+	assert_int_equal(set(MSR_PAT, 0x0706050401000100), OK);
+	mock.all_features = true;
 	/* DEBUGCTL without a vendor's field: off. */
 	expect(MSR_DEBUGCTL, 0);
 	assert_int_equal(set(MSR_DEBUGCTL, DEBUGCTL_BTF), OK);
