@@ -64,8 +64,10 @@
  */
 #define LEAF88_EBX \
 	(BIT(0) | BIT(2) | BIT(9) | BIT(12) | BITS(20, 14) | BIT(24) | BIT(26) | BITS(30, 28))
-/* NO_NESTED_DATA_BP LFENCE_RDTSC NULL_SEL_CLR_BASE AUTO_IBRS SBPB IBPB_BRTYPE SRSO_NO */
-#define LEAF8021_EAX (BIT(0) | BIT(2) | BIT(6) | BIT(8) | BITS(29, 27))
+/* NO_NESTED_DATA_BP LFENCE_RDTSC VERW_CLEAR NULL_SEL_CLR_BASE AUTO_IBRS SBPB IBPB_BRTYPE SRSO_NO */
+#define LEAF8021_EAX (BIT(0) | BIT(2) | BITS(6, 5) | BIT(8) | BITS(29, 27))
+/* TSA_SQ_NO TSA_L1_NO */
+#define LEAF8021_ECX BITS(2, 1)
 
 struct leaf {
 	uint32_t leaf;
@@ -278,7 +280,7 @@ static const struct leaf leaves[] = {
 	{ 0x8000001a, 1, { ALL, NONE, NONE, NONE }, NULL },
 	{ 0x8000001d, 16, { ALL, ALL, ALL, ALL }, fix_4 },
 	{ 0x8000001e, 1, { ALL, ALL, ALL, NONE }, fix_8000_001e },
-	{ 0x80000021, 1, { LEAF8021_EAX, NONE, NONE, NONE }, NULL },
+	{ 0x80000021, 1, { LEAF8021_EAX, NONE, LEAF8021_ECX, NONE }, NULL },
 };
 
 /* Leaf 7 has a mask for each subleaf, unlike all others. */
