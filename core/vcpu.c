@@ -236,6 +236,9 @@ static bool step_wait_sipi(struct vcpu *v)
 		return true;
 	if (!take(v, VCPU_REQ_SIPI))
 		return false;
+	/* INIT has dropped what was pending, and nothing but the SIPI is heard after it. */
+	take(v, VCPU_REQ_NMI | VCPU_REQ_VECTORS);
+	memset(v->vectors, 0, sizeof(v->vectors));
 	start.sipi_vector = v->sipi_vector;
 	hvm->vcpu_reset(v, &start);
 	set_state(v, VCPU_RUNNING);
