@@ -12,7 +12,7 @@ import emulator
 
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
 HYPERVISOR_MIB = 320  # for the firmware, the images and the hypervisor
-CMDLINE = "console=ttyS0 quiet pci=off guest={name}"
+CMDLINE = "console=ttyS0 quiet guest={name}"
 
 
 def parse_args():
