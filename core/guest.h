@@ -106,6 +106,9 @@ const char *guest_state_name(enum guest_state s);
 enum status must_check guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len);
 enum status must_check guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len);
 
+/* The same for one aligned entry of 4 or 8 bytes: the walk of page tables wants it fast. */
+enum status must_check guest_read_entry(struct guest *g, gpa_t gpa, void *entry, size_t size);
+
 /* Set bits of one byte atomically, as the CPU does with accessed and dirty bits. */
 enum status must_check guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits);
 

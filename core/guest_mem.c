@@ -50,6 +50,27 @@ enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
 	return copy(g, gpa, (uint8_t *)buf, len, true);
 }
 
+enum status guest_read_entry(struct guest *g, gpa_t gpa, void *entry, size_t size)
+{
+	uint64_t left;
+	hpa_t hpa;
+	enum status s;
+
+	mm_read_begin();
+	s = tdp_translate(&g->tdp, gpa, ACCESS_R, &hpa, &left);
+	if (likely(s == OK)) {
+		const void *p = window_map(WINDOW_GUEST, hpa);
+
+		/* One load each: another core of the guest may be writing. */
+		if (size == 8)
+			*(uint64_t *)entry = *(const volatile uint64_t *)p;
+		else
+			*(uint32_t *)entry = *(const volatile uint32_t *)p;
+	}
+	mm_read_end();
+	return s;
+}
+
 enum status guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits)
 {
 	uint64_t left;

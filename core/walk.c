@@ -33,12 +33,16 @@ struct walk {
 	const struct vcpu_sregs *s;
 	uint64_t gla;
 	unsigned access;
-	unsigned levels; /* of the paging mode */
-	unsigned depth;  /* entries read so far */
-	uint64_t entry[MAX_LEVELS];
-	gpa_t where[MAX_LEVELS];
-	bool writable, user, nx; /* rights of all levels together */
-	bool legacy;             /* 4-byte entries */
+	unsigned levels;    /* of the paging mode */
+	unsigned max_large; /* the highest level at which PS makes a page */
+	bool legacy;        /* 4-byte entries */
+	uint64_t reserved;  /* bits that no present entry may have */
+	uint64_t all, any;  /* AND and OR of the entries that carry rights */
+	unsigned mark_count;
+	struct {
+		gpa_t where;
+		uint8_t bits;
+	} mark[MAX_LEVELS]; /* accessed and dirty bits that are missing */
 };
 
 enum insn_mode vcpu_mode(const struct vcpu_sregs *s)
@@ -80,52 +84,18 @@ static enum status fail(const struct walk *w, uint32_t cause, uint32_t *error)
 	return ERR_FAULT;
 }
 
-/* Read the entry for level `level` (1 is the last) in the table at `table`. */
-static enum status read_entry(struct walk *w, gpa_t table, unsigned level)
-{
-	unsigned bits = w->legacy ? 10 : 9;
-	unsigned size = w->legacy ? 4 : 8;
-	uint64_t index = (w->gla >> (PAGE_SHIFT + bits * (level - 1))) & (BIT(bits) - 1);
-	gpa_t where = GPA(table.v + index * size);
-	uint64_t entry = 0;
-
-	if (guest_read(w->v->guest, where, &entry, size) != OK)
-		return ERR_NOT_FOUND;
-	w->entry[w->depth] = entry;
-	w->where[w->depth++] = where;
-	return OK;
-}
-
-/* Bits that must be 0 in a present entry: addresses the CPU lacks, NX without NXE, misaligned pages. */
+/* Bits that must be 0: addresses the CPU lacks, NX without NXE, PS high up, misaligned pages. */
 static bool reserved_set(const struct walk *w, uint64_t entry, unsigned level, bool leaf)
 {
-	uint64_t reserved;
+	uint64_t reserved = w->reserved;
 
 	if (w->legacy)
 		return leaf && level == 2 && (entry & BIT(21));
-	reserved = BITS(51, phys_bits());
-	if (!(w->s->efer & EFER_NXE))
-		reserved |= PTE_NX;
 	if (level >= 4)
 		reserved |= PTE_PS;
 	if (leaf && level > 1)
 		reserved |= BITS(11 + 9 * (level - 1), 13);
 	return entry & reserved;
-}
-
-/* The PDPTEs of PAE paging carry no rights: present or not. */
-static bool is_pdpte(const struct walk *w, unsigned level)
-{
-	return w->levels == 3 && level == 3;
-}
-
-static bool is_leaf(const struct walk *w, uint64_t entry, unsigned level)
-{
-	if (level == 1)
-		return true;
-	if (!(entry & PTE_PS) || level > 3 || is_pdpte(w, level))
-		return false;
-	return !w->legacy || (w->s->cr4 & CR4_PSE);
 }
 
 static gpa_t leaf_address(const struct walk *w, uint64_t entry, unsigned level)
@@ -142,69 +112,67 @@ static gpa_t leaf_address(const struct walk *w, uint64_t entry, unsigned level)
 static bool allowed(const struct walk *w)
 {
 	const struct vcpu_sregs *s = w->s;
-	bool user_mode = s->cpl == 3;
+	bool user_mode = s->cpl == 3, user = w->all & PTE_U;
 
-	if (user_mode && !w->user)
+	if (user_mode && !user)
 		return false;
 	if (w->access & WALK_FETCH) {
-		if (w->nx)
+		if (!w->legacy && (w->any & PTE_NX))
 			return false;
-		return user_mode || !w->user || !(s->cr4 & CR4_SMEP);
+		return user_mode || !user || !(s->cr4 & CR4_SMEP);
 	}
-	if (!user_mode && w->user && (s->cr4 & CR4_SMAP) && !(w->v->rflags & RFLAGS_AC))
+	if (!user_mode && user && (s->cr4 & CR4_SMAP) && !(w->v->rflags & RFLAGS_AC))
 		return false;
-	if ((w->access & WALK_WRITE) && !w->writable)
+	if ((w->access & WALK_WRITE) && !(w->all & PTE_W))
 		return !user_mode && !(s->cr0 & CR0_WP);
 	return true;
 }
 
-/*
- * Accessed in every entry that was used, dirty in the last one of a write. ERR_NOT_FOUND if the
- * table cannot be written: no fault of the architecture describes that.
- */
+/* Accessed in every entry that is used, dirty in the last one of a write. */
+static void note_use(struct walk *w, gpa_t where, uint64_t entry, bool leaf)
+{
+	uint64_t bits = leaf && (w->access & WALK_WRITE) ? PTE_A | PTE_D : PTE_A;
+
+	if ((entry & bits) == bits)
+		return;
+	w->mark[w->mark_count].where = where;
+	w->mark[w->mark_count++].bits = (uint8_t)bits;
+}
+
+/* ERR_NOT_FOUND if the table cannot be written: no fault of the architecture describes that. */
 static enum status mark_used(const struct walk *w)
 {
 	unsigned i;
 
-	for (i = 0; i < w->depth; i++) {
-		uint64_t bits = PTE_A;
-
-		if (is_pdpte(w, w->levels - i))
-			continue;
-		if (i == w->depth - 1 && (w->access & WALK_WRITE))
-			bits |= PTE_D;
-		if ((w->entry[i] & bits) != bits &&
-		    guest_set_bits(w->v->guest, w->where[i], (uint8_t)bits) != OK)
+	for (i = 0; i < w->mark_count; i++)
+		if (guest_set_bits(w->v->guest, w->mark[i].where, w->mark[i].bits) != OK)
 			return ERR_NOT_FOUND;
-	}
 	return OK;
 }
 
-static enum status descend(struct walk *w, gpa_t *gpa, uint32_t *error)
+static enum status descend(struct walk *w, gpa_t table, gpa_t *gpa, uint32_t *error)
 {
-	gpa_t table = GPA(w->s->cr3 & PTE_ADDR);
+	const unsigned bits = w->legacy ? 10 : 9, size = w->legacy ? 4 : 8;
 	unsigned level;
 
-	if (w->legacy)
-		table = GPA(w->s->cr3 & BITS(31, 12));
-	else if (w->levels == 3)
-		table = GPA(w->s->cr3 & BITS(31, 5));
 	for (level = w->levels;; level--) {
-		uint64_t entry;
+		uint64_t index = w->gla >> (PAGE_SHIFT + bits * (level - 1)) & (BIT(bits) - 1);
+		gpa_t where = GPA(table.v + index * size);
+		uint64_t entry = 0;
 		bool leaf;
 
-		if (read_entry(w, table, level) != OK)
+		if (guest_read_entry(w->v->guest, where, &entry, size) != OK)
 			return ERR_NOT_FOUND;
-		entry = w->entry[w->depth - 1];
 		if (!(entry & PTE_P))
 			return fail(w, 0, error);
-		leaf = is_leaf(w, entry, level);
-		if (!is_pdpte(w, level)) {
+		leaf = level == 1 || (level <= w->max_large && (entry & PTE_PS));
+		/* The PDPTEs of PAE paging carry no rights and no accessed bit. */
+		if (w->levels != 3 || level != 3) {
 			if (reserved_set(w, entry, level, leaf))
 				return fail(w, PF_P | PF_RSVD, error);
-			w->writable &= !!(entry & PTE_W);
-			w->user &= !!(entry & PTE_U);
-			w->nx |= !w->legacy && (entry & PTE_NX);
+			w->all &= entry;
+			w->any |= entry;
+			note_use(w, where, entry, leaf);
 		}
 		if (leaf) {
 			*gpa = leaf_address(w, entry, level);
@@ -215,29 +183,52 @@ static enum status descend(struct walk *w, gpa_t *gpa, uint32_t *error)
 	return allowed(w) ? OK : fail(w, PF_P, error);
 }
 
+/* The paging mode; returns where the root table lies. */
+static gpa_t set_mode(struct walk *w)
+{
+	const struct vcpu_sregs *s = w->s;
+
+	w->reserved = BITS(51, phys_bits()) | (s->efer & EFER_NXE ? 0 : PTE_NX);
+	if (s->efer & EFER_LMA) {
+		w->levels = s->cr4 & CR4_LA57 ? 5 : 4;
+		w->max_large = 3;
+		return GPA(s->cr3 & PTE_ADDR);
+	}
+	/* Outside of long mode linear addresses have 32 bits. */
+	w->gla &= 0xffffffff;
+	if (s->cr4 & CR4_PAE) {
+		w->levels = 3;
+		w->max_large = 2;
+		return GPA(s->cr3 & BITS(31, 5));
+	}
+	w->levels = 2;
+	w->max_large = s->cr4 & CR4_PSE ? 2 : 1;
+	w->legacy = true;
+	return GPA(s->cr3 & BITS(31, 12));
+}
+
 enum status walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, unsigned access,
 		     gpa_t *gpa, uint32_t *error)
 {
-	struct walk w = {
-		.v = v, .s = s, .gla = gla, .access = access, .writable = true, .user = true
-	};
 	enum status status;
+	struct walk w;
+	gpa_t root;
 
 	if (!(s->cr0 & CR0_PG)) {
 		*gpa = GPA(gla & 0xffffffff);
 		return OK;
 	}
-	if (s->efer & EFER_LMA)
-		w.levels = (s->cr4 & CR4_LA57) ? 5 : 4;
-	else if (s->cr4 & CR4_PAE)
-		w.levels = 3;
-	else
-		w.levels = 2;
-	w.legacy = w.levels == 2;
-	/* Outside of long mode linear addresses have 32 bits, and PAE takes only two for its top. */
-	if (!(s->efer & EFER_LMA))
-		w.gla &= 0xffffffff;
-	status = descend(&w, gpa, error);
+	/* Field by field: `mark` needs no value, and this is the heart of each emulated access. */
+	w.v = v;
+	w.s = s;
+	w.gla = gla;
+	w.access = access;
+	w.legacy = false;
+	w.all = ~0ull;
+	w.any = 0;
+	w.mark_count = 0;
+	root = set_mode(&w);
+	status = descend(&w, root, gpa, error);
 	return status == OK ? mark_used(&w) : status;
 }
 

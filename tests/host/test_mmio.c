@@ -161,6 +161,12 @@ enum status guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len)
 	return OK;
 }
 
+enum status guest_read_entry(struct guest *g, gpa_t gpa, void *entry, size_t size)
+{
+	assert_true(IS_ALIGNED(gpa.v, size) && (size == 4 || size == 8));
+	return guest_read(g, gpa, entry, size);
+}
+
 enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
 {
 	(void)g;
