@@ -196,6 +196,8 @@ noreturn void hv_main(const struct boot_info *bi)
 	log_start((enum log_level)bi->config.log_level, bi->tsc_entry);
 	init_clocks();
 	init_vendor();
+	if (hvm->cpu_enable(cpus[0], &hyp_budget) != OK)
+		panic("%s cannot be turned on", hvm->name);
 	running = smp_start_cores(bi);
 	tsc_calibrate_end();
 	describe_machine(running);
@@ -207,9 +209,6 @@ noreturn void hv_main(const struct boot_info *bi)
 
 noreturn void cpu_main(struct cpu *c)
 {
-	if (hvm->cpu_enable(c, &hyp_budget) != OK)
-		panic("core %u: %s cannot be turned on", c->index, hvm->name);
-	c->online = 1;
 	for (;;) {
 		if (cpu_take_nmi(c))
 			host_nmi_work();

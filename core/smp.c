@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/hvm.h"
 #include "core/hyp_mem.h"
 #include "log.h"
 #include "mm/page_alloc.h"
@@ -239,7 +240,9 @@ static uint32_t count_and_report(void)
 					    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 		log_error("core %" PRIu32 " (APIC ID %" PRIu32 ") does not start: %s", i,
 			  c->apic_id,
-			  expected == CPU_START_CLAIMED ? "lost on the way" : "no answer to SIPI");
+			  expected == CPU_START_UNFIT     ? "it cannot virtualize"
+			  : expected == CPU_START_CLAIMED ? "lost on the way"
+							  : "no answer to SIPI");
 	}
 	return running;
 }
@@ -284,6 +287,12 @@ void ap_main(struct cpu *c)
 	cpu_features_init();
 	mce_init();
 	lapic_match_boot_mode();
+	/* Firmware may have locked it off on this core alone, or cores may differ: do without it. */
+	if (hvm->cpu_enable(c, &hyp_budget) != OK) {
+		__atomic_store_n(&c->start_state, CPU_START_UNFIT, __ATOMIC_RELEASE);
+		for (;;)
+			__asm__ volatile("cli\n\thlt");
+	}
 	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
 	cpu_main(c);
 }

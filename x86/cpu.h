@@ -33,6 +33,7 @@ enum cpu_start_state {
 	CPU_START_REQUESTED, /* boot core -> this: SIPI sent, the core may claim its structure */
 	CPU_START_CLAIMED,   /* the core runs on its own stack */
 	CPU_START_ABANDONED, /* time-out: if the core comes after all, it halts */
+	CPU_START_UNFIT,     /* it came, but virtualization cannot be turned on; it has halted */
 };
 
 /* All cores; cpus[i] is NULL for i >= cpu_count. Filled once at boot. */
