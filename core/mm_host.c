@@ -17,7 +17,11 @@
  * read. So a core that is seen outside will see what was asked of it before it enters.
  */
 
-#define LEAVE_TIMEOUT_US 100000
+/*
+ * An NMI makes a core leave within microseconds. But SMM can hold one for many milliseconds, and a
+ * hypervisor below us, or an emulator on a busy machine, can hold its virtual core for much longer.
+ */
+#define LEAVE_TIMEOUT_US 5000000
 #define KICK_AGAIN_US    1000
 
 /* Odd while the core is in a read section; written by that core only. */
