@@ -52,10 +52,11 @@ $(NEWLIB)/obj/svfprintf.o: $(NEWLIB_OK) $(FLAGS_STAMP)
 	$(Q)$(CC) $(NEWLIB_CFLAGS) -DSTRING_ONLY -DINTEGER_ONLY \
 		-D_svfiprintf_r=_svfprintf_r -c $(NEWLIB_C)/stdio/vfprintf.c -o $@
 
+# Without line numbers, into which clang's assembler would put the build folder's name.
 $(NEWLIB)/obj/memcpy.o $(NEWLIB)/obj/memset.o: $(NEWLIB)/obj/%.o: $(NEWLIB_OK) $(FLAGS_STAMP)
 	$(call say,AS,newlib/$*.S)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(NEWLIB_CFLAGS) -I$(NEWLIB_C)/machine/x86_64 -Wa,--noexecstack \
+	$(Q)$(CC) $(filter-out -g%,$(NEWLIB_CFLAGS)) -I$(NEWLIB_C)/machine/x86_64 -Wa,--noexecstack \
 		-c $(NEWLIB_C)/machine/x86_64/$*.S -o $@
 
 $(NEWLIB)/obj/newlib_glue.o: lib/newlib_glue.c $(NEWLIB_OK) $(FLAGS_STAMP)

@@ -40,7 +40,7 @@ def uptime(m):
 @target(limit=400)
 def two_stock_kernels_reset_of_one_leaves_the_other(lab):
     m = lab.boot([Guest("one", "linux", cores=0), Guest("two", "linux", cores=1)], memory=1024)
-    m.wait_shell()
+    m.wait_shell(90)
     m.monitor("console two")
     m.wait_shell()
     before, start = uptime(m), time.monotonic()
