@@ -106,8 +106,19 @@ const char *guest_state_name(enum guest_state s);
 enum status must_check guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len);
 enum status must_check guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len);
 
-/* The same for one aligned entry of 4 or 8 bytes: the walk of page tables wants it fast. */
-enum status must_check guest_read_entry(struct guest *g, gpa_t gpa, void *entry, size_t size);
+/*
+ * A walk through tables in the guest's memory: entries of 4 or 8 bytes, aligned. From begin to end
+ * the core is in a read section of mm/ (mm_host.h), so nothing in between may wait. The slot that
+ * held the last entry is remembered; most often it holds the next one as well.
+ */
+struct guest_walk {
+	struct guest *g;
+	const struct slot *slot;
+};
+
+void guest_walk_begin(struct guest_walk *w, struct guest *g);
+enum status must_check guest_walk_read(struct guest_walk *w, gpa_t gpa, void *entry, size_t size);
+void guest_walk_end(struct guest_walk *w);
 
 /* Set bits of one byte atomically, as the CPU does with accessed and dirty bits. */
 enum status must_check guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits);

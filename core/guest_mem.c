@@ -50,25 +50,45 @@ enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
 	return copy(g, gpa, (uint8_t *)buf, len, true);
 }
 
-enum status guest_read_entry(struct guest *g, gpa_t gpa, void *entry, size_t size)
+void guest_walk_begin(struct guest_walk *w, struct guest *g)
 {
-	uint64_t left;
-	hpa_t hpa;
-	enum status s;
-
+	w->g = g;
+	w->slot = NULL;
 	mm_read_begin();
-	s = tdp_translate(&g->tdp, gpa, ACCESS_R, &hpa, &left);
-	if (likely(s == OK)) {
-		const void *p = window_map(WINDOW_GUEST, hpa);
+}
 
-		/* One load each: another core of the guest may be writing. */
-		if (size == 8)
-			*(uint64_t *)entry = *(const volatile uint64_t *)p;
-		else
-			*(uint32_t *)entry = *(const volatile uint32_t *)p;
-	}
+void guest_walk_end(struct guest_walk *w)
+{
+	w->slot = NULL;
 	mm_read_end();
-	return s;
+}
+
+static bool holds(const struct slot *s, gfn_t gfn)
+{
+	return s && gfn.v - s->base.v < s->npages;
+}
+
+enum status guest_walk_read(struct guest_walk *w, gpa_t gpa, void *entry, size_t size)
+{
+	gfn_t gfn = gpa_to_gfn(gpa);
+	const void *p;
+
+	if (unlikely(!holds(w->slot, gfn))) {
+		w->slot = slot_find(tdp_slots(&w->g->tdp), gfn);
+		/* As in tdp_translate(): a device's registers are no memory. */
+		if (!w->slot || w->slot->kind == SLOT_DEVICE || !(w->slot->access & ACCESS_R)) {
+			w->slot = NULL;
+			return ERR_FAULT;
+		}
+	}
+	p = window_map(WINDOW_GUEST,
+		       HPA(pfn_to_hpa(w->slot->pfn).v + (gpa.v - gfn_to_gpa(w->slot->base).v)));
+	/* One load each: another core of the guest may be writing. */
+	if (size == 8)
+		*(uint64_t *)entry = *(const volatile uint64_t *)p;
+	else
+		*(uint32_t *)entry = *(const volatile uint32_t *)p;
+	return OK;
 }
 
 enum status guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits)

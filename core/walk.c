@@ -38,6 +38,7 @@ struct walk {
 	bool legacy;        /* 4-byte entries */
 	uint64_t reserved;  /* bits that no present entry may have */
 	uint64_t all, any;  /* AND and OR of the entries that carry rights */
+	struct guest_walk tables;
 	unsigned mark_count;
 	struct {
 		gpa_t where;
@@ -161,7 +162,7 @@ static enum status descend(struct walk *w, gpa_t table, gpa_t *gpa, uint32_t *er
 		uint64_t entry = 0;
 		bool leaf;
 
-		if (guest_read_entry(w->v->guest, where, &entry, size) != OK)
+		if (guest_walk_read(&w->tables, where, &entry, size) != OK)
 			return ERR_NOT_FOUND;
 		if (!(entry & PTE_P))
 			return fail(w, 0, error);
@@ -228,7 +229,9 @@ enum status walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, u
 	w.any = 0;
 	w.mark_count = 0;
 	root = set_mode(&w);
+	guest_walk_begin(&w.tables, v->guest);
 	status = descend(&w, root, gpa, error);
+	guest_walk_end(&w.tables);
 	return status == OK ? mark_used(&w) : status;
 }
 

@@ -88,10 +88,25 @@ enum status guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len)
 	return OK;
 }
 
-enum status guest_read_entry(struct guest *g, gpa_t gpa, void *entry, size_t size)
+static unsigned open_walks; /* read sections do not nest */
+
+void guest_walk_begin(struct guest_walk *w, struct guest *g)
 {
+	assert_int_equal(open_walks++, 0);
+	w->g = g;
+}
+
+void guest_walk_end(struct guest_walk *w)
+{
+	(void)w;
+	assert_int_equal(--open_walks, 0);
+}
+
+enum status guest_walk_read(struct guest_walk *w, gpa_t gpa, void *entry, size_t size)
+{
+	assert_int_equal(open_walks, 1);
 	assert_true(IS_ALIGNED(gpa.v, size) && (size == 4 || size == 8));
-	return guest_read(g, gpa, entry, size);
+	return guest_read(w->g, gpa, entry, size);
 }
 
 enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
