@@ -6,6 +6,7 @@ import time
 
 # Cursor movements and colours of the firmware, which would sit between the words of a line.
 ESCAPES = re.compile(rb"\x1b(\[[0-9;=?]*[A-Za-z]|[()][A-Z0-9])")
+UNFINISHED = re.compile(rb"\x1b(\[[0-9;=?]*|[()])?\Z")
 
 
 class Timeout(AssertionError):
@@ -49,11 +50,11 @@ class Console:
                     return
 
     def take(self, data):
-        """Append without escape sequences; one that is cut off waits for its end."""
+        """Append without escape sequences; one that is cut off waits for its end. A guest's may
+        never end, because the monitor was opened in its middle: that is no sequence then."""
         self.raw_tail += data
-        cut = self.raw_tail.rfind(b"\x1b", max(0, len(self.raw_tail) - 16))
-        if cut < 0 or ESCAPES.match(self.raw_tail, cut):
-            cut = len(self.raw_tail)
+        unfinished = UNFINISHED.search(self.raw_tail)
+        cut = unfinished.start() if unfinished else len(self.raw_tail)
         self.buffer += ESCAPES.sub(b"", bytes(self.raw_tail[:cut]))
         del self.raw_tail[:cut]
 
