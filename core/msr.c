@@ -404,7 +404,9 @@ static const struct msr_entry table[] = {
 	{ ONE(MSR_X2APIC_ESR), R | W, ANY, FEAT_X2APIC, 0, read_hw, write_hw },
 	{ ONE(MSR_X2APIC_LVT_CMCI), R, INTEL, FEAT_X2APIC, 0, read_hw, write_x2apic },
 	{ ONE(MSR_X2APIC_ICR), R, ANY, FEAT_X2APIC, 0, read_hw, write_x2apic },
-	{ ONE(MSR_X2APIC_LVT_TIMER), R | W, ANY, FEAT_X2APIC, 0, read_hw, write_hw },
+	/* Not a matter of ticks: it is written when a kernel changes the timer's mode. */
+	{ ONE(MSR_X2APIC_LVT_TIMER), R | W, INTEL, FEAT_X2APIC, 0, read_hw, write_hw },
+	{ ONE(MSR_X2APIC_LVT_TIMER), R, AMD, FEAT_X2APIC, 0, read_hw, write_x2apic },
 	{ MSR_X2APIC_LVT_THERMAL, MSR_X2APIC_LVT_LINT1, R, ANY, FEAT_X2APIC, 0, read_hw,
 	  write_x2apic },
 	{ ONE(MSR_X2APIC_LVT_ERROR), R, ANY, FEAT_X2APIC, 0, read_hw, write_x2apic },

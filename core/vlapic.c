@@ -167,7 +167,7 @@ static void send(struct vcpu *v, uint32_t icr, uint32_t dest, bool x2apic)
  * A local vector table entry in another mode than fixed makes the hardware deliver SMI, NMI, INIT
  * or the 8259's vector: such entries stay masked, and so do the pins, which the board wires for the
  * machine's owner and not for a guest. Intel's timer and error entries have no mode (SDM vol. 3,
- * figure 11-8), but other implementations follow one there as well.
+ * figure 11-8) and raise #GP for one in x2APIC mode; others, QEMU's among them, follow it.
  */
 static uint32_t filter_lvt(uint32_t reg, uint32_t value)
 {

@@ -272,6 +272,22 @@ static void test_intel_reads(void **state)
 	assert_true(mock_find_msr(MSR_TSC)->value == 12345);
 }
 
+/* Where the timer's entry has a delivery mode, the guest must not write it unseen. */
+static void test_amd_policy(void **state)
+{
+	(void)state;
+	collect(true);
+	assert_int_equal(policy[MSR_X2APIC_LVT_TIMER], 1);
+	assert_int_equal(policy[MSR_X2APIC_LVT_ERROR], 1);
+	assert_int_equal(policy[MSR_X2APIC_TIMER_ICR], 3);
+	v()->x2apic = true;
+	mock_msr(MSR_X2APIC_LVT_TIMER, 0x10000, false);
+	assert_int_equal(set(MSR_X2APIC_LVT_TIMER, 0x202ee), OK);
+	expect(MSR_X2APIC_LVT_TIMER, 0x302ee);
+	assert_int_equal(set(MSR_X2APIC_LVT_TIMER, 0x200ee), OK);
+	expect(MSR_X2APIC_LVT_TIMER, 0x200ee);
+}
+
 /* What stock Linux touches without protection on AMD. */
 static void test_amd_reads(void **state)
 {
@@ -396,6 +412,7 @@ int main(void)
 		INTEL(test_mtrrs),
 		INTEL(test_arch_capabilities),
 		INTEL(test_intel_reads),
+		cmocka_unit_test_setup(test_amd_policy, setup_amd),
 		cmocka_unit_test_setup(test_amd_reads, setup_amd),
 		INTEL(test_vendor_registers),
 		INTEL(test_reset),
