@@ -55,8 +55,8 @@ HV_ELF  := $(BUILD)/lamina.elf
 
 HV_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -mno-red-zone -mgeneral-regs-only \
 	-mcmodel=kernel -fno-pic -fno-stack-protector -fcf-protection=none -fno-omit-frame-pointer \
-	-fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common -ffunction-sections \
-	-fdata-sections -mno-mmx -mno-sse $(REPRO_CFLAGS) $(INCLUDES) $(NEWLIB_INC)
+	-fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common -fno-jump-tables \
+	-ffunction-sections -fdata-sections -mno-mmx -mno-sse $(REPRO_CFLAGS) $(INCLUDES) $(NEWLIB_INC)
 
 #
 # The loader: a UEFI application that carries the hypervisor

@@ -91,6 +91,32 @@ svm_enter:
 	popq	%rax
 	movq	%rax, VCPU_RDI(%rdi)
 
+	/*
+	 * The guest's values are of no use to speculation in C, and the return addresses that it left
+	 * in the return stack buffer must not predict the RETs that follow: overwrite them. AMD's
+	 * buffers have 16 or 32 entries.
+	 */
+	xorl	%ebx, %ebx
+	xorl	%edx, %edx
+	xorl	%esi, %esi
+	xorl	%r8d, %r8d
+	xorl	%r9d, %r9d
+	xorl	%r10d, %r10d
+	xorl	%r11d, %r11d
+	xorl	%r12d, %r12d
+	xorl	%r13d, %r13d
+	xorl	%r14d, %r14d
+	xorl	%r15d, %r15d
+	movl	$16, %ecx
+2:	call	3f
+	int3
+3:	call	4f
+	int3
+4:	decl	%ecx
+	jnz	2b
+	addq	$(32 * 8), %rsp
+	lfence
+
 	popq	%rdx
 	popq	%r15
 	popq	%r14

@@ -10,7 +10,7 @@
 
 #define XAPIC_BROADCAST 0xff
 #define ICR_WAIT_LOOPS  100000
-#define DRAIN_ROUNDS    64
+#define DRAIN_ROUNDS    256
 
 static volatile uint32_t *page;
 static bool boot_x2apic;
