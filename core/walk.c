@@ -94,14 +94,15 @@ static bool reserved_set(const struct walk *w, uint64_t entry, unsigned level, b
 		return leaf && level == 2 && (entry & BIT(21));
 	if (level >= 4)
 		reserved |= PTE_PS;
-	if (leaf && level > 1)
+	if (leaf && (level == 2 || level == 3)) /* no larger page exists */
 		reserved |= BITS(11 + 9 * (level - 1), 13);
 	return entry & reserved;
 }
 
 static gpa_t leaf_address(const struct walk *w, uint64_t entry, unsigned level)
 {
-	unsigned shift = PAGE_SHIFT + (w->legacy ? 10 : 9) * (level - 1);
+	unsigned large = w->legacy ? 22 : 21;
+	unsigned shift = level == 1 ? PAGE_SHIFT : level == 2 ? large : 30;
 	uint64_t offset = w->gla & (BIT(shift) - 1);
 
 	if (w->legacy && level == 2) /* PSE-36: bits 20:13 are address bits 39:32 */
