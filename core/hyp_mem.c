@@ -18,6 +18,10 @@ static struct spinlock map_lock; /* hyp_pgtable */
 extern const char __text_start[], __text_end[], __rodata_start[], __rodata_end[];
 extern const char __data_start[], __bss_end[];
 
+/* x86/ loads it into each core, mm/ encodes memory types by it, and neither includes the other. */
+_Static_assert(HOST_PAT == MM_HOST_PAT,
+	       "the PAT that cores load is the one that tables are made for");
+
 #define MAP_AREA_SIZE (1ull << 40)
 
 static void map_section(const struct boot_info *bi, const char *start, const char *end,

@@ -8,7 +8,7 @@
  * IA32_PAT while in the hypervisor: the reset value with PAT entry 1 (PWT alone) as write-combining
  * for the framebuffer. PTE bits PCD|PWT give UC, PWT gives WC, none gives WB.
  */
-#define HOST_PAT 0x0007010600070106ull
+#define HOST_PAT 0x0007040600070106ull
 
 /*
  * CR0, CR4, EFER and PAT of the hypervisor on the calling core: protection on (WP, NX, SMEP, SMAP,
