@@ -3,6 +3,7 @@
 """Boot Lamina in an emulator, its serial line on this terminal: what `make run` does."""
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -89,6 +90,9 @@ def boot(args, image, workdir):
 
 
 def main():
+    # A killed make or a closed terminal must not leave the emulator behind: unwind as for an error.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     args = parse_args()
     with tempfile.TemporaryDirectory(prefix="lamina-run.") as workdir:
         conf = args.conf
