@@ -21,7 +21,7 @@ struct spte_info spte_decode(const struct spte_format *f, uint64_t e, unsigned l
 {
 	struct spte_info info = { .state = spte_state(f, e, level), .type = MEM_WB };
 
-	if (!spte_present(e))
+	if (!spte_present(f, e))
 		return info;
 	info.access = (uint8_t)decode_access(f, e);
 	info.hpa = spte_hpa(f, e);

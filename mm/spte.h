@@ -21,13 +21,6 @@ enum spte_state {
 };
 
 /*
- * An entry is present if, and only if, it has this bit, which hardware ignores in every format
- * here. Nothing that is not present may ever set it, whatever other meaning its bits have; so
- * "present" is one test and does not depend on what an entry permits.
- */
-#define SPTE_PRESENT BIT(11)
-
-/*
  * Values that are not present have no frame: a speculative load through a terminal fault then finds
  * nothing but frame 0 (L1TF, CVE-2018-3646).
  *
@@ -42,7 +35,13 @@ struct spte_format {
 	uint8_t levels;    /* of a whole walk */
 	uint8_t max_level; /* the largest leaf: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB */
 	uint8_t maxphyaddr;
-	uint8_t legal;            /* bit n: the rights n can be expressed; never "none" */
+	uint8_t legal; /* bit n: the rights n can be expressed; never "none" */
+	/*
+	 * One bit that hardware ignores: an entry is present if, and only if, it has it. Nothing
+	 * that is not present may ever set it, whatever other meaning its bits have; so "present"
+	 * is one test and does not depend on what an entry permits.
+	 */
+	uint64_t present;
 	uint64_t addr;            /* the frame's bits */
 	uint64_t access_mask;     /* the bits that encode rights ... */
 	uint64_t access[8];       /* ... and their value for each */
@@ -51,8 +50,8 @@ struct spte_format {
 	uint64_t large;           /* a leaf above level 1 */
 	uint64_t accessed, dirty; /* bits that hardware may set behind our back; 0: it does not */
 	uint64_t leaf;            /* set in each leaf */
-	uint64_t table;           /* set in each entry that points to a table */
-	uint64_t root;            /* to OR to the root's address: the rest of EPTP; 0 for nCR3 */
+	uint64_t table[SPTE_LEVELS_MAX + 1]; /* set in an entry of level n that points to a table */
+	uint64_t root; /* to OR to the root's address: the rest of EPTP; 0 for nCR3 */
 };
 
 /* What the CPU can do, from IA32_VMX_EPT_VPID_CAP (SDM vol. 3, A.10) and CPUID. */
@@ -79,24 +78,24 @@ enum status spte_format_ept(struct spte_format *f, const struct ept_caps *caps) 
 /* ERR_UNSUPPORTED: no NX (guests' devices could not be kept from executing), or MAXPHYADDR. */
 enum status spte_format_npt(struct spte_format *f, const struct npt_caps *caps) must_check;
 
-static inline bool spte_present(uint64_t e)
+static inline bool spte_present(const struct spte_format *f, uint64_t e)
 {
-	return e & SPTE_PRESENT;
+	return e & f->present;
 }
 
 static inline bool spte_is_table(const struct spte_format *f, uint64_t e, unsigned level)
 {
-	return spte_present(e) && level > 1 && !(e & f->large);
+	return spte_present(f, e) && level > 1 && !(e & f->large);
 }
 
 static inline bool spte_is_leaf(const struct spte_format *f, uint64_t e, unsigned level)
 {
-	return spte_present(e) && (level == 1 || (e & f->large));
+	return spte_present(f, e) && (level == 1 || (e & f->large));
 }
 
 static inline enum spte_state spte_state(const struct spte_format *f, uint64_t e, unsigned level)
 {
-	if (!spte_present(e))
+	if (!spte_present(f, e))
 		return e == SPTE_FROZEN ? SPTE_STATE_FROZEN : SPTE_STATE_EMPTY;
 	return spte_is_table(f, e, level) ? SPTE_STATE_TABLE : SPTE_STATE_LEAF;
 }
@@ -130,9 +129,10 @@ static inline uint64_t spte_make_leaf(const struct spte_format *f, pfn_t pfn, un
 	       (level > 1 ? f->large : 0);
 }
 
-static inline uint64_t spte_make_table(const struct spte_format *f, hpa_t table)
+/* An entry of `level`, above 1. */
+static inline uint64_t spte_make_table(const struct spte_format *f, hpa_t table, unsigned level)
 {
-	return table.v | f->table;
+	return table.v | f->table[level];
 }
 
 /* Entry `i` of the table that splits the leaf `e` of `level`: the same translation, one level down. */

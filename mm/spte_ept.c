@@ -8,8 +8,9 @@
 #define EPT_RWX      (EPT_READ | EPT_WRITE | EPT_EXEC)
 #define EPT_TYPE     BITS(5, 3) /* of a leaf; reserved in an entry that points to a table */
 #define EPT_LARGE    BIT(7)
-#define EPT_ACCESSED BIT(8) /* ignored unless EPTP turns the flags on */
-#define EPT_DIRTY    BIT(9) /* of a leaf */
+#define EPT_ACCESSED BIT(8)  /* ignored unless EPTP turns the flags on */
+#define EPT_DIRTY    BIT(9)  /* of a leaf */
+#define EPT_PRESENT  BIT(11) /* ours: hardware ignores it in every entry */
 
 #define EPT_TYPE_UC (0ull << 3)
 #define EPT_TYPE_WC (1ull << 3)
@@ -34,13 +35,15 @@ enum status spte_format_ept(struct spte_format *f, const struct ept_caps *caps)
 		.type_mask = EPT_TYPE,
 		.type = { [MEM_WB] = EPT_TYPE_WB, [MEM_UC] = EPT_TYPE_UC, [MEM_WC] = EPT_TYPE_WC },
 		.large = EPT_LARGE,
-		.leaf = SPTE_PRESENT,
-		.table = SPTE_PRESENT | EPT_RWX,
+		.present = EPT_PRESENT,
+		.leaf = EPT_PRESENT,
 		.root = EPTP_WB | EPTP_WALK_4,
 	};
 	/* A 1 GiB leaf needs no 2 MiB leaves, but whoever lacks the latter is not to be trusted. */
 	if (caps->page_2m)
 		f->max_level = caps->page_1g ? 3 : 2;
+	for (unsigned level = 2; level <= f->levels; level++)
+		f->table[level] = EPT_PRESENT | EPT_RWX | (caps->ad ? EPT_ACCESSED : 0);
 	/* The three bits are ACCESS_* as they stand. Write without read is a misconfiguration. */
 	for (unsigned access = 0; access < 8; access++)
 		f->access[access] = access;
@@ -55,7 +58,6 @@ enum status spte_format_ept(struct spte_format *f, const struct ept_caps *caps)
 		f->accessed = EPT_ACCESSED;
 		f->dirty = EPT_DIRTY;
 		f->leaf |= EPT_ACCESSED | EPT_DIRTY;
-		f->table |= EPT_ACCESSED;
 		f->root |= EPTP_AD;
 	}
 	return OK;
@@ -65,12 +67,12 @@ enum status spte_format_ept(struct spte_format *f, const struct ept_caps *caps)
 #define EPT_FIELDS (EPT_RWX | EPT_TYPE | EPT_LARGE | EPT_ACCESSED | EPT_DIRTY)
 _Static_assert((EPT_RWX & EPT_TYPE) == 0, "rights and memory type");
 _Static_assert(((EPT_RWX | EPT_TYPE) & (EPT_LARGE | EPT_ACCESSED | EPT_DIRTY)) == 0, "flags");
-_Static_assert((EPT_FIELDS & SPTE_PRESENT) == 0, "hardware must not own the present bit");
+_Static_assert((EPT_FIELDS & EPT_PRESENT) == 0, "hardware must not own the present bit");
 _Static_assert((EPT_FIELDS & BITS(51, PAGE_SHIFT)) == 0, "fields and frame");
-_Static_assert((SPTE_PRESENT & BITS(51, PAGE_SHIFT)) == 0, "present bit and frame");
+_Static_assert((EPT_PRESENT & BITS(51, PAGE_SHIFT)) == 0, "present bit and frame");
 _Static_assert(EPT_READ == ACCESS_R && EPT_WRITE == ACCESS_W && EPT_EXEC == ACCESS_X, "rights");
 
 /* What is not present: without the bit, not present to hardware, without a frame, and distinct. */
-_Static_assert((SPTE_EMPTY & (SPTE_PRESENT | EPT_RWX | BITS(51, PAGE_SHIFT))) == 0, "empty");
-_Static_assert((SPTE_FROZEN & (SPTE_PRESENT | EPT_RWX | BITS(51, PAGE_SHIFT))) == 0, "frozen");
+_Static_assert((SPTE_EMPTY & (EPT_PRESENT | EPT_RWX | BITS(51, PAGE_SHIFT))) == 0, "empty");
+_Static_assert((SPTE_FROZEN & (EPT_PRESENT | EPT_RWX | BITS(51, PAGE_SHIFT))) == 0, "frozen");
 _Static_assert(SPTE_EMPTY != SPTE_FROZEN, "empty and frozen");

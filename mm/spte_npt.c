@@ -8,8 +8,9 @@
 #define NPT_PWT      BIT(3)
 #define NPT_PCD      BIT(4)
 #define NPT_ACCESSED BIT(5)
-#define NPT_DIRTY    BIT(6) /* of a leaf */
-#define NPT_LARGE    BIT(7) /* above level 1; at level 1 it is the PAT bit, which we keep clear */
+#define NPT_DIRTY    BIT(6)  /* of a leaf */
+#define NPT_LARGE    BIT(7)  /* above level 1; at level 1 it is the PAT bit, which we keep clear */
+#define NPT_PRESENT  BIT(11) /* ours: hardware ignores it in every entry */
 #define NPT_NX       BIT(63)
 
 #define NPT_BASE (NPT_P | NPT_USER)
@@ -48,9 +49,11 @@ enum status spte_format_npt(struct spte_format *f, const struct npt_caps *caps)
 		 * Nothing reads the flags so far: entries are born with both set, which saves the
 		 * walker its locked update.
 		 */
-		.leaf = SPTE_PRESENT | NPT_ACCESSED | NPT_DIRTY,
-		.table = SPTE_PRESENT | NPT_BASE | NPT_WRITE | NPT_ACCESSED,
+		.present = NPT_PRESENT,
+		.leaf = NPT_PRESENT | NPT_ACCESSED | NPT_DIRTY,
 	};
+	for (unsigned level = 2; level <= f->levels; level++)
+		f->table[level] = NPT_PRESENT | NPT_BASE | NPT_WRITE | NPT_ACCESSED;
 	return OK;
 }
 
@@ -60,12 +63,12 @@ _Static_assert(((NPT_BASE | NPT_WRITE | NPT_NX) & NPT_TYPE) == 0, "rights and me
 _Static_assert(((NPT_BASE | NPT_WRITE | NPT_NX | NPT_TYPE) &
 		(NPT_LARGE | NPT_ACCESSED | NPT_DIRTY)) == 0,
 	       "flags");
-_Static_assert((NPT_FIELDS & SPTE_PRESENT) == 0, "hardware must not own the present bit");
+_Static_assert((NPT_FIELDS & NPT_PRESENT) == 0, "hardware must not own the present bit");
 _Static_assert((NPT_FIELDS & BITS(51, PAGE_SHIFT)) == 0, "fields and frame");
 
 /* What is not present: without the bit, not present to hardware, without a frame, and distinct. */
-_Static_assert((SPTE_EMPTY & (SPTE_PRESENT | NPT_P | BITS(51, PAGE_SHIFT))) == 0, "empty");
-_Static_assert((SPTE_FROZEN & (SPTE_PRESENT | NPT_P | BITS(51, PAGE_SHIFT))) == 0, "frozen");
+_Static_assert((SPTE_EMPTY & (NPT_PRESENT | NPT_P | BITS(51, PAGE_SHIFT))) == 0, "empty");
+_Static_assert((SPTE_FROZEN & (NPT_PRESENT | NPT_P | BITS(51, PAGE_SHIFT))) == 0, "frozen");
 _Static_assert(SPTE_EMPTY != SPTE_FROZEN, "empty and frozen");
 
 /* Entries of MM_HOST_PAT, 8 bits each: 6 write-back, 1 write-combining, 0 uncacheable. */

@@ -35,7 +35,7 @@ static void seed(struct build *b, uint64_t *table, unsigned level, uint64_t entr
 	const struct spte_format *f = b->t->format;
 	const uint64_t *old;
 
-	if (!spte_present(entry))
+	if (!spte_present(f, entry))
 		return;
 	if (spte_is_leaf(f, entry, level + 1)) {
 		for (unsigned i = 0; i < SPTE_PER_TABLE; i++)
@@ -69,7 +69,7 @@ static enum status rebuild_entry(struct build *b, uint64_t *entry, unsigned leve
 	seed(b, table, level - 1, old);
 	if (spte_is_table(f, old, level))
 		tdp_list_add(&b->dead, tdp_child(b->t, old), level - 1);
-	*entry = spte_make_table(f, virt_to_hpa(table));
+	*entry = spte_make_table(f, virt_to_hpa(table), level);
 	return rebuild(b, table, level - 1, base, &touched);
 }
 

@@ -79,7 +79,7 @@ static enum status fill_entry(struct tdp *t, unsigned level, uint64_t base, stru
 		tdp_tree_free(t, table, level - 1);
 		return status;
 	}
-	*entry = spte_make_table(t->format, virt_to_hpa(table));
+	*entry = spte_make_table(t->format, virt_to_hpa(table), level);
 	return OK;
 }
 
@@ -103,7 +103,7 @@ static enum status fill(struct tdp *t, uint64_t *table, unsigned level, bool liv
 
 		if (spte_is_table(t->format, value, level)) {
 			status = fill(t, tdp_child(t, value), level - 1, true, at, r);
-		} else if (!spte_present(value)) {
+		} else if (!spte_present(t->format, value)) {
 			status = fill_entry(t, level, at, r, &value);
 			if (status || value == SPTE_EMPTY)
 				continue;
