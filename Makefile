@@ -294,12 +294,20 @@ $(foreach t,$(HOST_TESTS),$(eval $(call HOST_TEST,$(t))))
 $(foreach t,$(HOST_FUZZ),$(eval $(call FUZZER,$(t))))
 -include $(shell find $(BUILD)/host/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
 
-.PHONY: host-tests fuzzers test-host fuzz
+.PHONY: host-tests fuzzers test-host fuzz mutants mutants-check
 host-tests: $(HOST_TESTS:%=$(BUILD)/host/%)
 fuzzers: $(HOST_FUZZ:%=$(BUILD)/fuzz/%)
 
 test-host: host-tests ## run the host's unit tests (K=substring selects)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --host $(K:%=-k %)
+
+# tests/mutants/*.txt, one at a time, each until a test of the second-level MMU fails.
+MUTANTS = $(PYTHON) tools/mutants.py --build $(BUILD) --cc '$(CC)' --cflags '$(HOST_CFLAGS)' \
+	$(K:%=-k %)
+mutants: ## put faults into mm/: do the tests notice? (K=substring selects)
+	$(Q)$(MUTANTS)
+mutants-check: ## does each fault of tests/mutants/ still fit the sources?
+	$(Q)$(MUTANTS) --check
 
 fuzz: fuzzers ## run each fuzzer for FUZZ_SECONDS (60)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --fuzz --fuzz-seconds $(FUZZ_SECONDS) $(K:%=-k %)
@@ -331,8 +339,8 @@ test-target: test-build ## target tests only (K=substring; ON=qemu|bochs)
 bench: test-build ## measurements on the emulators, in instructions
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(K:%=-k %) $(ON:%=--on %)
 
-CHECK_CONFIG_SRCS := tools/check_config.c boot/config.c boot/config_values.c boot/linux_image.c \
-	boot/report.c
+CHECK_CONFIG_SRCS := tools/check_config.c boot/config.c boot/config_check.c boot/config_values.c \
+	boot/linux_image.c boot/report.c
 $(BUILD)/check-config: $(CHECK_CONFIG_SRCS:%.c=$(BUILD)/host/obj/%.o)
 	$(call say,HOSTLD,$(@F))
 	$(Q)$(CC) $(HOST_CFLAGS) -o $@ $^

@@ -16,19 +16,21 @@ enum lamina_key {
 	LAMINA_SERIAL,
 	LAMINA_BAUD,
 	LAMINA_MEMORY,
+	LAMINA_SPARE,
 	LAMINA_KEYS,
 };
 
 static const char *const lamina_names[LAMINA_KEYS] = {
 	[LAMINA_STRICT] = "strict", [LAMINA_CONSOLE] = "console", [LAMINA_ESCAPE] = "escape",
 	[LAMINA_LOG] = "log",       [LAMINA_SERIAL] = "serial",   [LAMINA_BAUD] = "baud",
-	[LAMINA_MEMORY] = "memory",
+	[LAMINA_MEMORY] = "memory", [LAMINA_SPARE] = "spare",
 };
 
 static const char *const guest_names[GUEST_KEYS] = {
 	[GUEST_KERNEL] = "kernel",   [GUEST_INITRD] = "initrd",       [GUEST_CMDLINE] = "cmdline",
 	[GUEST_MEMORY] = "memory",   [GUEST_CORES] = "cores",         [GUEST_CONSOLE] = "console",
-	[GUEST_RESTART] = "restart", [GUEST_AUTOSTART] = "autostart",
+	[GUEST_RESTART] = "restart", [GUEST_AUTOSTART] = "autostart", [GUEST_TABLES] = "tables",
+	[GUEST_ZAP] = "zap",         [GUEST_NX] = "nx_hugepages",
 };
 
 static const char *const section_names[] = { "lamina", "guest" };
@@ -137,18 +139,20 @@ static void set_cmdline(struct parser *p, char *out)
 	memcpy(out, p->value, n + 1);
 }
 
-/* A size in whole 2 MiB pages, within limits. */
-static void set_memory(struct parser *p, uint64_t min, uint64_t max, uint64_t *out)
+/* A size in whole pages of 2 MiB or 4 KiB, within limits. */
+static void set_size(struct parser *p, const char *key, uint64_t unit, uint64_t min, uint64_t max,
+		     uint64_t *out)
 {
 	uint64_t v = 0;
 
-	if (!check_form(p, "memory", value_size(p->value, &v)))
+	if (!check_form(p, key, value_size(p->value, &v)))
 		return;
 	if (v < min || v > max)
-		fail(p, "memory = %s: out of range; expected from %lluM to %lluG", q(p),
+		fail(p, "%s = %s: out of range; expected from %lluM to %lluG", key, q(p),
 		     (unsigned long long)(min >> 20), (unsigned long long)(max >> 30));
-	else if (!IS_ALIGNED(v, SIZE_2M))
-		fail(p, "memory = %s: expected a multiple of 2M", q(p));
+	else if (!IS_ALIGNED(v, unit))
+		fail(p, "%s = %s: expected a multiple of %s", key, q(p),
+		     unit == SIZE_2M ? "2M" : "4K");
 	else
 		*out = v;
 }
@@ -161,6 +165,8 @@ static void set_guest(struct parser *p, enum guest_key key)
 		[RESTART_ON_CRASH] = "crash",
 		[RESTART_ALWAYS] = "always",
 	};
+	static const char *const zap[] = { [ZAP_SLOT] = "slot", [ZAP_ALL] = "all" };
+	static const char *const nx[] = { [NX_AUTO] = "auto", [NX_ON] = "on", [NX_OFF] = "off" };
 	struct guest_config *g = p->guest;
 	int i;
 
@@ -175,7 +181,7 @@ static void set_guest(struct parser *p, enum guest_key key)
 		set_cmdline(p, g->cmdline);
 		break;
 	case GUEST_MEMORY:
-		set_memory(p, CONFIG_MEMORY_MIN, CONFIG_MEMORY_MAX, &g->memory);
+		set_size(p, "memory", SIZE_2M, CONFIG_MEMORY_MIN, CONFIG_MEMORY_MAX, &g->memory);
 		break;
 	case GUEST_CORES:
 		if (!check_form(p, "cores",
@@ -193,6 +199,19 @@ static void set_guest(struct parser *p, enum guest_key key)
 		break;
 	case GUEST_AUTOSTART:
 		set_bool(p, "autostart", &g->autostart);
+		break;
+	case GUEST_TABLES:
+		set_size(p, "tables", PAGE_SIZE, 0, CONFIG_POOL_MAX, &g->tables);
+		break;
+	case GUEST_ZAP:
+		i = choose(p, "zap", zap, ARRAY_SIZE(zap), "slot or all");
+		if (i >= 0)
+			g->zap = (enum config_zap)i;
+		break;
+	case GUEST_NX:
+		i = choose(p, "nx_hugepages", nx, ARRAY_SIZE(nx), "auto, on or off");
+		if (i >= 0)
+			g->nx_hugepages = (enum config_nx)i;
 		break;
 	case GUEST_KEYS:
 		break;
@@ -308,8 +327,13 @@ static void set_lamina(struct parser *p, enum lamina_key key)
 		if (!strcmp(p->value, "auto"))
 			c->memory = 0;
 		else
-			set_memory(p, CONFIG_POOL_MIN, CONFIG_POOL_MAX, &c->memory);
+			set_size(p, "memory", SIZE_2M, CONFIG_POOL_MIN, CONFIG_POOL_MAX,
+				 &c->memory);
 		p->lines->lamina_memory = p->line;
+		break;
+	case LAMINA_SPARE:
+		set_size(p, "spare", SIZE_2M, 0, CONFIG_MEMORY_MAX, &c->spare);
+		p->lines->lamina_spare = p->line;
 		break;
 	case LAMINA_KEYS:
 		break;
@@ -595,6 +619,7 @@ static void config_defaults(struct config *c)
 	c->serial_port = 0;
 	c->baud = 115200;
 	c->memory = 0;
+	c->spare = 0;
 	c->guest_count = 0;
 }
 
@@ -715,74 +740,4 @@ void config_parse(const char *text, size_t size, struct config *c, struct config
 	check_required(&p);
 	check_shared_cores(&p, owner);
 	assign_cores(&p, owner);
-}
-
-uint32_t config_line(const struct config *c, const struct config_lines *lines, uint32_t guest,
-		     enum guest_key key)
-{
-	uint32_t line = lines->guest[guest][key];
-
-	return line ? line : c->guests[guest].line;
-}
-
-void config_check_machine(struct config *c, const struct config_lines *lines,
-			  const struct config_machine *m, struct report *r)
-{
-	uint64_t left = m->memory;
-	uint32_t i, k;
-
-	for (i = 0; i < c->guest_count; i++) {
-		struct guest_config *g = &c->guests[i];
-
-		for (k = 0; k < g->core_count && g->valid; k++) {
-			if (g->cores[k] < m->cores)
-				continue;
-			if (lines->guest[i][GUEST_CORES])
-				report_error(
-					r, lines->guest[i][GUEST_CORES],
-					"guest '%s' wants core %u; this machine has %u (0 to %u)",
-					g->name, g->cores[k], (unsigned int)m->cores,
-					(unsigned int)m->cores - 1);
-			else
-				report_error(r, g->line,
-					     "no core is left for guest '%s'; this machine has %u",
-					     g->name, (unsigned int)m->cores);
-			g->valid = false;
-		}
-		if (!g->valid)
-			continue;
-		if (g->memory > left) {
-			report_error(
-				r, config_line(c, lines, i, GUEST_MEMORY),
-				"guest '%s' wants %lluM of memory; %lluM of this machine's %lluM are "
-				"left",
-				g->name, (unsigned long long)(g->memory >> 20),
-				(unsigned long long)(left >> 20),
-				(unsigned long long)(m->memory >> 20));
-			g->valid = false;
-			continue;
-		}
-		left -= g->memory;
-	}
-}
-
-bool config_runnable(const struct config *c, struct report *r)
-{
-	uint32_t i;
-
-	if (c->strict && r->errors) {
-		report_error(r, 0,
-			     "strict = yes: nothing is started because of the %u error%s above",
-			     (unsigned int)r->errors, r->errors == 1 ? "" : "s");
-		return false;
-	}
-	for (i = 0; i < c->guest_count; i++) {
-		if (c->guests[i].valid)
-			return true;
-	}
-	if (!c->guest_count)
-		report_error(r, 0, "no guest; expected at least one section [guest NAME]");
-	else
-		report_error(r, 0, "no guest is left to start");
-	return false;
 }

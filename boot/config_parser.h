@@ -25,6 +25,9 @@ enum guest_key {
 	GUEST_CONSOLE,
 	GUEST_RESTART,
 	GUEST_AUTOSTART,
+	GUEST_TABLES,
+	GUEST_ZAP,
+	GUEST_NX,
 	GUEST_KEYS,
 };
 
@@ -32,6 +35,7 @@ enum guest_key {
 struct config_lines {
 	uint32_t guest[CONFIG_MAX_GUESTS][GUEST_KEYS];
 	uint32_t lamina_memory;
+	uint32_t lamina_spare;
 };
 
 /* What the configuration is checked against; nothing here comes from the file. */

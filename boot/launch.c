@@ -79,6 +79,8 @@ static void fill_info(struct boot_info *bi)
 	bi->image_size = loader.image_size;
 	bi->pool = HPA(loader.pool);
 	bi->pool_size = loader.pool_size;
+	bi->spare = HPA(loader.spare);
+	bi->spare_size = loader.spare_size;
 	bi->trampoline = HPA(loader.trampoline);
 	bi->rsdp = loader.rsdp;
 	bi->tsc_entry = loader.tsc_entry;

@@ -51,6 +51,7 @@ struct loader {
 	struct boot_guest guests[CONFIG_MAX_GUESTS];
 	uint64_t image, image_size; /* where the hypervisor goes */
 	uint64_t pool, pool_size;
+	uint64_t spare, spare_size; /* for guests at run time */
 	uint64_t trampoline;
 	uint32_t log_size;
 	char log[BOOT_LOG_SIZE];

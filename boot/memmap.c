@@ -33,9 +33,9 @@ enum efi_type {
 static unsigned int rank(enum region_type type)
 {
 	static const uint8_t ranks[] = {
-		[REGION_USABLE] = 0, [REGION_ACPI] = 1,     [REGION_RUNTIME] = 2,
-		[REGION_MMIO] = 3,   [REGION_RESERVED] = 4, [REGION_BAD] = 5,
-		[REGION_IMAGE] = 6,  [REGION_GUEST] = 7,    [REGION_HV] = 8,
+		[REGION_USABLE] = 0,   [REGION_ACPI] = 1, [REGION_RUNTIME] = 2, [REGION_MMIO] = 3,
+		[REGION_RESERVED] = 4, [REGION_BAD] = 5,  [REGION_IMAGE] = 6,   [REGION_GUEST] = 7,
+		[REGION_SPARE] = 8,    [REGION_HV] = 9,
 	};
 
 	return ranks[type];

@@ -146,12 +146,31 @@ static void no_place(uint32_t i)
 	g->valid = false;
 }
 
+/* Last, what is left: guests come first. */
+static void plan_spare(struct plan_request *requests, uint32_t n)
+{
+	const struct boot_region *regions = loader.memory.regions;
+	uint32_t count = loader.memory.count;
+
+	requests[n - 1].size = loader.config.spare;
+	if (plan_place(regions, count, requests, n))
+		return;
+	requests[n - 1].size = 0;
+	report_error(&loader.report, loader.lines.lamina_spare,
+		     "no place for the %lluM of spare memory in one piece, beside the guests; the "
+		     "largest free range has %lluM before they and Lamina take theirs",
+		     (unsigned long long)(loader.config.spare >> 20),
+		     (unsigned long long)(plan_largest(regions, count) >> 20));
+	loader.config.spare = 0;
+}
+
 /* Guests in the order of the file: each that fits beside those before it. */
 static bool plan(struct plan_request *requests)
 {
 	const struct boot_region *regions = loader.memory.regions;
-	uint32_t count = loader.memory.count, n = 1 + loader.config.guest_count, i;
+	uint32_t count = loader.memory.count, n = 2 + loader.config.guest_count, i;
 
+	requests[n - 1] = (struct plan_request){ .size = 0 };
 	requests[0] = (struct plan_request){ .size = loader.pool_size };
 	for (i = 0; i < loader.config.guest_count; i++)
 		requests[1 + i] = (struct plan_request){ .size = 0 };
@@ -164,8 +183,11 @@ static bool plan(struct plan_request *requests)
 		requests[1 + i].size = 0;
 		no_place(i);
 	}
-	if (plan_place(regions, count, requests, n))
-		return true;
+	if (plan_place(regions, count, requests, n)) {
+		plan_spare(requests, n);
+		/* Again, for the bases. */
+		return plan_place(regions, count, requests, n);
+	}
 	say("Lamina: no place for the %lluM of the hypervisor's pool; the largest free range has %lluM",
 	    (unsigned long long)(loader.pool_size >> 20),
 	    (unsigned long long)(plan_largest(regions, count) >> 20));
@@ -183,13 +205,15 @@ static void unclaim(struct plan_request *requests, uint32_t n)
 /* Allocate all that was planned, or nothing. `failed` is the request that the firmware refused. */
 static bool claim(struct plan_request *requests, uint32_t *failed)
 {
-	uint32_t i;
+	uint32_t i, guests = loader.config.guest_count;
 
-	for (i = 0; i <= loader.config.guest_count; i++) {
+	for (i = 0; i < 2 + guests; i++) {
+		bool is_guest = i && i <= guests;
+		enum region_type type = !i ? REGION_HV : is_guest ? REGION_GUEST : REGION_SPARE;
 		struct plan_request *r = &requests[i];
 
-		if (!r->size || memory_claim(r->base, r->size, i ? REGION_GUEST : REGION_HV,
-					     i ? (int32_t)(i - 1) : -1))
+		if (!r->size ||
+		    memory_claim(r->base, r->size, type, is_guest ? (int32_t)(i - 1) : -1))
 			continue;
 		unclaim(requests, i);
 		*failed = i;
@@ -204,7 +228,7 @@ static bool claim(struct plan_request *requests, uint32_t *failed)
  */
 bool memory_place(void)
 {
-	struct plan_request requests[1 + CONFIG_MAX_GUESTS];
+	struct plan_request requests[PLAN_REQUESTS];
 	uint32_t failed, i;
 
 	mark_allocations();
@@ -221,5 +245,7 @@ bool memory_place(void)
 		loader.guests[i].memory = HPA(requests[1 + i].base);
 		loader.guests[i].memory_size = requests[1 + i].size;
 	}
+	loader.spare = requests[1 + i].base;
+	loader.spare_size = requests[1 + i].size;
 	return true;
 }

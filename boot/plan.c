@@ -2,9 +2,8 @@
 #include "boot/plan.h"
 #include "budget.h"
 
-#define SIZE_4G      (1ull << 32)
-#define MAX_SPANS    64 /* free ranges looked at; a map with more gives its largest */
-#define MAX_REQUESTS (1 + CONFIG_MAX_GUESTS)
+#define SIZE_4G   (1ull << 32)
+#define MAX_SPANS 64 /* free ranges looked at; a map with more gives its largest */
 
 /*
  * Beside the budgets, in pages: boot_info and the temporary page tables, and some to spare, so that
@@ -122,11 +121,11 @@ bool plan_place(const struct boot_region *regions, uint32_t count, struct plan_r
 		uint32_t n)
 {
 	static const uint64_t aligns[] = { SIZE_1G, SIZE_2M };
-	uint32_t order[MAX_REQUESTS], i;
+	uint32_t order[PLAN_REQUESTS], i;
 	struct spans l;
 	size_t a;
 
-	if (n > MAX_REQUESTS)
+	if (n > PLAN_REQUESTS)
 		return false;
 	sort_by_size(requests, n, order);
 	/* Alignment to 1 GiB costs room between the ranges; give it up before giving up a guest. */
@@ -182,7 +181,7 @@ uint64_t plan_pool_needed(const struct config *c, uint32_t cores)
 
 	for (i = 0; i < c->guest_count; i++) {
 		if (c->guests[i].valid)
-			pages += guest_budget_pages(c->guests[i].memory);
+			pages += guest_budget_pages(c->guests[i].memory, c->guests[i].tables);
 	}
 	return pool_bytes(pages);
 }
@@ -196,11 +195,13 @@ uint64_t plan_pool_size(const struct config *c, uint32_t cores)
 
 uint64_t plan_guest_room(uint64_t total, const struct config *c, uint32_t cores)
 {
-	uint64_t pages = HYPERVISOR_BUDGET_PAGES + cores * (uint64_t)CPU_BUDGET_PAGES +
-			 c->guest_count * guest_budget_pages(0);
-	uint64_t pool = pool_bytes(pages) + POOL_SPARE_PAGES * PAGE_SIZE + SIZE_2M;
-	uint64_t left;
+	uint64_t pages = HYPERVISOR_BUDGET_PAGES + cores * (uint64_t)CPU_BUDGET_PAGES;
+	uint64_t pool, left;
+	uint32_t i;
 
+	for (i = 0; i < c->guest_count; i++)
+		pages += guest_budget_pages(0, c->guests[i].tables);
+	pool = pool_bytes(pages) + POOL_SPARE_PAGES * PAGE_SIZE + SIZE_2M;
 	pool = max_u64(pool, c->memory);
 	left = total > pool ? total - pool : 0;
 	return ALIGN_DOWN(left - left / GUEST_TABLE_SHARE, SIZE_2M);

@@ -12,13 +12,15 @@
  */
 #define PLAN_FLOOR (16ull << 20)
 
+#define PLAN_REQUESTS (2 + CONFIG_MAX_GUESTS) /* the pool, the guests, the spare memory */
+
 struct plan_request {
 	uint64_t size; /* bytes, a multiple of 2 MiB; 0: nothing wanted */
 	uint64_t base; /* result */
 };
 
 /*
- * Place all of `n` requests (at most 1 + CONFIG_MAX_GUESTS) into the usable ones of the regions,
+ * Place all of `n` requests (at most PLAN_REQUESTS) into the usable ones of the regions,
  * or none: then the bases are undefined and the result is false.
  */
 must_check bool plan_place(const struct boot_region *regions, uint32_t count,

@@ -131,7 +131,7 @@ enum status guest_create(const struct boot_info *bi, uint32_t index,
 		g->state = GUEST_STOPPED;
 		snprintf(g->end_text, sizeof(g->end_text), "not started yet");
 		s = page_budget_init(&g->budget, config->name,
-				     guest_budget_pages(g->boot->memory_size));
+				     guest_budget_pages(g->boot->memory_size, config->tables));
 	}
 	if (s == OK)
 		s = build(g, format, clock);

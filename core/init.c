@@ -101,7 +101,8 @@ static uint64_t usable_mib(void)
 	for (uint32_t i = 0; i < boot_info->region_count; i++) {
 		enum region_type t = boot_info->regions[i].type;
 
-		if (t == REGION_USABLE || t == REGION_GUEST || t == REGION_IMAGE || t == REGION_HV)
+		if (t == REGION_USABLE || t == REGION_GUEST || t == REGION_IMAGE ||
+		    t == REGION_HV || t == REGION_SPARE)
 			bytes += boot_info->regions[i].size;
 	}
 	return bytes >> 20;
@@ -121,6 +122,9 @@ static void describe_machine(uint32_t running)
 		 (unsigned long long)usable_mib(),
 		 (unsigned long long)(boot_info->image_size >> 10),
 		 (unsigned long long)(boot_info->pool_size >> 10));
+	if (boot_info->spare_size)
+		log_info("memory: %llu MiB to spare for guests at run time",
+			 (unsigned long long)(boot_info->spare_size >> 20));
 	log_info("console: %s; firmware tables: %s", host_console_text(),
 		 platform.present ? "ACPI" : "none, assuming a plain PC");
 }

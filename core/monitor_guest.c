@@ -255,7 +255,8 @@ void cmd_mem(int argc, char **argv)
 {
 	static const char *const types[] = { "usable",      "reserved",     "firmware runtime",
 					     "ACPI",        "MMIO",         "Lamina",
-					     "guest image", "guest memory", "bad" };
+					     "guest image", "guest memory", "bad",
+					     "spare" };
 	struct guest *g;
 	uint32_t i;
 

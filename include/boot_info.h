@@ -24,6 +24,7 @@ enum region_type {
 	REGION_IMAGE, /* a guest's kernel or initrd file, kept for restarts */
 	REGION_GUEST, /* a guest's memory; `guest` says whose */
 	REGION_BAD,   /* persistent or unusable memory */
+	REGION_SPARE, /* kept for guests that get more memory while they run */
 };
 
 struct boot_region {
@@ -67,6 +68,8 @@ struct boot_info {
 	uint64_t pool_size;  /* bytes, multiple of 2 MiB */
 	uint64_t
 		pool_used; /* bytes at the start of the pool that this structure occupies, page multiple */
+	hpa_t spare;           /* 2 MiB aligned, for guests at run time; `spare_size` bytes */
+	uint64_t spare_size;   /* 0: none */
 	hpa_t trampoline;      /* two free pages below 1 MiB for starting the other cores */
 	hpa_t rsdp;            /* 0: the firmware publishes no ACPI */
 	uint64_t tsc_entry;    /* TSC at the first instruction of efi_main */

@@ -14,11 +14,12 @@
 
 /*
  * One guest's budget: the fixed part and second-level tables. In the worst case each 2 MiB are
- * mapped by a table of their own; some upper tables and slot sets come on top.
+ * mapped by a table of their own; some upper tables and slot sets come on top. `table_bytes` is
+ * what the configuration adds for layouts that want more.
  */
-static inline uint64_t guest_budget_pages(uint64_t memory_bytes)
+static inline uint64_t guest_budget_pages(uint64_t memory_bytes, uint64_t table_bytes)
 {
-	return GUEST_FIXED_PAGES + 32 + memory_bytes / SIZE_2M;
+	return GUEST_FIXED_PAGES + 32 + memory_bytes / SIZE_2M + table_bytes / PAGE_SIZE;
 }
 
 #endif

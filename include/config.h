@@ -27,6 +27,19 @@ enum config_restart {
 	RESTART_ALWAYS,    /* any end restarts, but for the monitor's `stop` */
 };
 
+/* How much of a guest's second-level tables a change of its layout takes away. */
+enum config_zap {
+	ZAP_SLOT, /* what has changed (default) */
+	ZAP_ALL,  /* everything, as other hypervisors do: for comparison and diagnosis */
+};
+
+/* Whether large pages may be executable: a flaw of some CPUs makes that dangerous. */
+enum config_nx {
+	NX_AUTO, /* by the CPU (default) */
+	NX_ON,   /* never */
+	NX_OFF,  /* always */
+};
+
 struct guest_config {
 	bool valid; /* false: its section had an error; the guest is left out (unless strict=yes) */
 	bool autostart;
@@ -41,6 +54,9 @@ struct guest_config {
 	uint16_t
 		cores[CONFIG_MAX_CPUS]; /* core numbers as Lamina counts them; 0 is the boot core */
 	enum config_restart restart;
+	uint64_t tables; /* bytes for second-level tables, beside what its memory needs */
+	enum config_zap zap;
+	enum config_nx nx_hugepages;
 };
 
 struct config {
@@ -52,6 +68,7 @@ struct config {
 	uint16_t serial_port; /* I/O port; 0 with serial_set means: no serial line */
 	uint32_t baud;
 	uint64_t memory; /* bytes for the hypervisor's pool; 0: computed */
+	uint64_t spare;  /* bytes that guests can be given while they run; a multiple of 2 MiB */
 	uint32_t guest_count;
 	struct guest_config guests[CONFIG_MAX_GUESTS];
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-// sources: boot/config.c boot/config_values.c boot/report.c
+// sources: boot/config.c boot/config_check.c boot/config_values.c boot/report.c
 /*
  * Any bytes as a configuration: no memory error, and what comes out as valid keeps the promises
  * that the rest of Lamina relies on. The first bytes choose the machine it is checked against.

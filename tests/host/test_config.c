@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-// sources: boot/config.c boot/config_values.c boot/report.c
+// sources: boot/config.c boot/config_check.c boot/config_values.c boot/report.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,6 +77,10 @@ static void test_defaults(void **state)
 	assert_string_equal(config.guests[0].cmdline, "console=ttyS0");
 	assert_int_equal(config.guests[0].memory, 64 << 20);
 	assert_int_equal(config.guests[0].restart, RESTART_ON_REBOOT);
+	assert_int_equal(config.guests[0].tables, 0);
+	assert_int_equal(config.guests[0].zap, ZAP_SLOT);
+	assert_int_equal(config.guests[0].nx_hugepages, NX_AUTO);
+	assert_int_equal(config.spare, 0);
 	assert_int_equal(config.guests[0].line, 1);
 	assert_true(config_runnable(&config, &report));
 }
@@ -85,10 +89,10 @@ static void test_every_key(void **state)
 {
 	(void)state;
 	parse("[lamina]\nstrict=yes\nconsole=all\nescape=ctrl-t\nlog=debug\nserial=0x2f8\n"
-	      "baud=9600\nmemory=64M\n"
+	      "baud=9600\nmemory=64M\nspare=128M\n"
 	      "[guest a-B_9]\nkernel=/boot/vmlinuz\ninitrd=\\x\\initrd\n"
 	      "cmdline = console=ttyS0 a=\"b # c\" ; d=[e]\nmemory=2G\ncores= 1, 3-5 ,7\nconsole=no\n"
-	      "restart=always\nautostart=no\n");
+	      "restart=always\nautostart=no\ntables=132K\nzap=all\nnx_hugepages=off\n");
 	assert_string_equal(output, "");
 	assert_true(config.strict);
 	assert_int_equal(config.console, CONSOLE_ALL);
@@ -111,6 +115,10 @@ static void test_every_key(void **state)
 	assert_false(config.guests[0].console);
 	assert_false(config.guests[0].autostart);
 	assert_int_equal(config.guests[0].restart, RESTART_ALWAYS);
+	assert_int_equal(config.guests[0].tables, 132 << 10);
+	assert_int_equal(config.guests[0].zap, ZAP_ALL);
+	assert_int_equal(config.guests[0].nx_hugepages, NX_OFF);
+	assert_int_equal(config.spare, 128 << 20);
 }
 
 /* CRLF, a byte order mark, comments, blanks and a last line without its end. */
@@ -215,6 +223,25 @@ static void test_guest_errors(void **state)
 		    "lamina.conf:5: 'nonsense' is neither a section, a comment nor KEY = VALUE");
 	one_message(GUEST "= 5\n",
 		    "lamina.conf:5: '= 5' is neither a section, a comment nor KEY = VALUE");
+}
+
+static void test_mmu_values(void **state)
+{
+	(void)state;
+	one_message(GUEST "tables = 5000K\nzap = slots\n",
+		    "lamina.conf:6: zap = 'slots': expected slot or all; did you mean 'slot'?");
+	one_message(GUEST "tables = 2K\n",
+		    "lamina.conf:5: tables = '2K': expected a multiple of 4K");
+	one_message(GUEST "tables = 1T\n",
+		    "lamina.conf:5: tables = '1T': out of range; expected from 0M to 64G");
+	one_message(GUEST "nx_hugepages = yes\n",
+		    "lamina.conf:5: nx_hugepages = 'yes': expected auto, on or off");
+	one_message("[lamina]\nspare = 3M\n" GUEST,
+		    "lamina.conf:2: spare = '3M': expected a multiple of 2M");
+	assert_int_equal(config.spare, 0);
+	one_message("[lamina]\nzap = all\n" GUEST,
+		    "lamina.conf:2: key 'zap' does not belong in section [lamina]; it belongs in "
+		    "[guest NAME]");
 }
 
 static void bad_memory(const char *value, const char *why)
@@ -541,16 +568,17 @@ static void test_quote(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),        cmocka_unit_test(test_every_key),
-		cmocka_unit_test(test_text_forms),      cmocka_unit_test(test_unknown_names),
-		cmocka_unit_test(test_sections),        cmocka_unit_test(test_guest_errors),
-		cmocka_unit_test(test_memory_values),   cmocka_unit_test(test_core_values),
-		cmocka_unit_test(test_shared_core),     cmocka_unit_test(test_assigned_cores),
-		cmocka_unit_test(test_lamina_values),   cmocka_unit_test(test_escape),
-		cmocka_unit_test(test_strange_bytes),   cmocka_unit_test(test_lengths),
-		cmocka_unit_test(test_too_many_guests), cmocka_unit_test(test_message_limit),
-		cmocka_unit_test(test_runnable),        cmocka_unit_test(test_machine),
-		cmocka_unit_test(test_nearest),         cmocka_unit_test(test_quote),
+		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_text_forms),     cmocka_unit_test(test_unknown_names),
+		cmocka_unit_test(test_sections),       cmocka_unit_test(test_guest_errors),
+		cmocka_unit_test(test_mmu_values),     cmocka_unit_test(test_memory_values),
+		cmocka_unit_test(test_core_values),    cmocka_unit_test(test_shared_core),
+		cmocka_unit_test(test_assigned_cores), cmocka_unit_test(test_lamina_values),
+		cmocka_unit_test(test_escape),         cmocka_unit_test(test_strange_bytes),
+		cmocka_unit_test(test_lengths),        cmocka_unit_test(test_too_many_guests),
+		cmocka_unit_test(test_message_limit),  cmocka_unit_test(test_runnable),
+		cmocka_unit_test(test_machine),        cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_quote),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

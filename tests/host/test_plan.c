@@ -98,7 +98,7 @@ static void test_refuses_what_does_not_fit(void **state)
 	struct plan_request r[3] = { { .size = 128ull << M },
 				     { .size = 0 },
 				     { .size = 130ull << M } };
-	struct plan_request many[2 + CONFIG_MAX_GUESTS] = { { .size = 0 } };
+	struct plan_request many[3 + CONFIG_MAX_GUESTS] = { { .size = 0 } };
 
 	(void)state;
 	reset(64);
@@ -174,7 +174,10 @@ static void test_pool_size(void **state)
 	c.guests[0].memory = 1ull << G;
 	c.guests[1].memory = 1ull << G; /* left out: costs nothing */
 	one = plan_pool_needed(&c, 1);
-	assert_true(one >= alone - SIZE_2M + guest_budget_pages(1ull << G) * PAGE_SIZE);
+	assert_true(one >= alone - SIZE_2M + guest_budget_pages(1ull << G, 0) * PAGE_SIZE);
+	c.guests[0].tables = 4ull << M;
+	assert_in_range(plan_pool_needed(&c, 1) - one, 4ull << M, 8ull << M);
+	c.guests[0].tables = 0;
 	c.guests[1].valid = true;
 	assert_true(plan_pool_needed(&c, 1) > one);
 	assert_true(plan_pool_size(&c, 1) > plan_pool_needed(&c, 1));
