@@ -3,7 +3,7 @@
 
 static unsigned decode_access(const struct spte_format *f, uint64_t e)
 {
-	for (unsigned access = ACCESS_RWX; access > 0; access--)
+	for (unsigned access = f->rights; access > 0; access--)
 		if (spte_access_legal(f, access) && (e & f->access_mask) == f->access[access])
 			return access;
 	return 0;
@@ -21,8 +21,10 @@ struct spte_info spte_decode(const struct spte_format *f, uint64_t e, unsigned l
 {
 	struct spte_info info = { .state = spte_state(f, e, level), .type = MEM_WB };
 
-	if (!spte_present(f, e))
+	if (!spte_present(f, e)) {
+		spte_is_mmio(f, e, &info.handler);
 		return info;
+	}
 	info.access = (uint8_t)decode_access(f, e);
 	info.hpa = spte_hpa(f, e);
 	info.accessed = e & f->accessed;

@@ -16,6 +16,12 @@
 #define EPT_TYPE_WC (1ull << 3)
 #define EPT_TYPE_WB (6ull << 3)
 
+/*
+ * Write and execute without read are a misconfiguration, whatever the other bits say: an exit of its
+ * own kind (29.3.3.1). Our pattern says more, so that a misconfiguration that is not ours is noticed.
+ */
+#define EPT_MMIO (EPT_WRITE | EPT_EXEC | 0xa5ull << 3)
+
 /* EPTP: SDM vol. 3, 25.6.11. */
 #define EPTP_WB     6ull
 #define EPTP_WALK_4 (3ull << 3) /* the walk's length less one */
@@ -29,14 +35,18 @@ enum status spte_format_ept(struct spte_format *f, const struct ept_caps *caps)
 		.name = "EPT",
 		.levels = 4,
 		.max_level = 1,
+		.gpa_bits = 48,
 		.maxphyaddr = caps->maxphyaddr,
 		.addr = BITS(caps->maxphyaddr - 1, PAGE_SHIFT),
 		.access_mask = EPT_RWX,
 		.type_mask = EPT_TYPE,
 		.type = { [MEM_WB] = EPT_TYPE_WB, [MEM_UC] = EPT_TYPE_UC, [MEM_WC] = EPT_TYPE_WC },
+		.size_mask = EPT_LARGE,
 		.large = EPT_LARGE,
+		.rights = ACCESS_RWX,
 		.present = EPT_PRESENT,
 		.leaf = EPT_PRESENT,
+		.mmio = EPT_MMIO,
 		.root = EPTP_WB | EPTP_WALK_4,
 	};
 	/* A 1 GiB leaf needs no 2 MiB leaves, but whoever lacks the latter is not to be trusted. */
@@ -76,3 +86,11 @@ _Static_assert(EPT_READ == ACCESS_R && EPT_WRITE == ACCESS_W && EPT_EXEC == ACCE
 _Static_assert((SPTE_EMPTY & (EPT_PRESENT | EPT_RWX | BITS(51, PAGE_SHIFT))) == 0, "empty");
 _Static_assert((SPTE_FROZEN & (EPT_PRESENT | EPT_RWX | BITS(51, PAGE_SHIFT))) == 0, "frozen");
 _Static_assert(SPTE_EMPTY != SPTE_FROZEN, "empty and frozen");
+
+/* MMIO: a misconfiguration without a frame, and nothing else, whoever the handler is. */
+_Static_assert((EPT_MMIO & EPT_RWX) == (EPT_WRITE | EPT_EXEC), "a misconfiguration");
+_Static_assert(((EPT_MMIO | SPTE_MMIO_HANDLER) & EPT_PRESENT) == 0, "MMIO and present");
+_Static_assert(((EPT_MMIO | SPTE_MMIO_HANDLER) & BITS(51, PAGE_SHIFT)) == 0, "MMIO and frame");
+_Static_assert((EPT_MMIO & SPTE_MMIO_HANDLER) == 0, "MMIO and its handler");
+_Static_assert((SPTE_FROZEN & EPT_RWX) != (EPT_MMIO & EPT_RWX), "MMIO and frozen");
+_Static_assert((SPTE_EMPTY & EPT_RWX) != (EPT_MMIO & EPT_RWX), "MMIO and empty");

@@ -15,21 +15,37 @@
 
 #define NPT_BASE (NPT_P | NPT_USER)
 
+/*
+ * A reserved bit in a present entry is a fault that says so (EXITINFO1 bit 3: 15.25.6). Reserved are
+ * the address bits above MAXPHYADDR; all of them are set, whichever the core looks at. Else the entry
+ * permits everything and has been accessed, so that nothing else can be found wrong with it.
+ */
+#define NPT_MMIO (NPT_BASE | NPT_WRITE | NPT_ACCESSED | NPT_DIRTY)
+
 /* By index into MM_HOST_PAT. */
 #define NPT_TYPE    (NPT_PWT | NPT_PCD)
 #define NPT_TYPE_WB 0ull
 #define NPT_TYPE_WC NPT_PWT
 #define NPT_TYPE_UC (NPT_PWT | NPT_PCD)
 
+static uint64_t reserved_bits(const struct npt_caps *caps)
+{
+	uint64_t c_bit = caps->c_bit ? BIT(caps->c_bit) : 0;
+
+	return caps->maxphyaddr < 52 ? BITS(51, caps->maxphyaddr) & ~c_bit : 0;
+}
+
 enum status spte_format_npt(struct spte_format *f, const struct npt_caps *caps)
 {
-	if (!caps->nx || caps->maxphyaddr < 32 || caps->maxphyaddr > 52)
+	if (!caps->nx || caps->maxphyaddr < 32 || caps->maxphyaddr > 52 || caps->c_bit > 63)
 		return ERR_UNSUPPORTED;
 	*f = (struct spte_format){
 		.name = "NPT",
 		.levels = 4,
 		.max_level = caps->page_1g ? 3 : 2,
+		.gpa_bits = 48,
 		.maxphyaddr = caps->maxphyaddr,
+		.rights = ACCESS_RWX,
 		/* Neither execute-only nor write-only exist: whatever is present can be read. */
 		.legal = BIT(ACCESS_R) | BIT(ACCESS_RW) | BIT(ACCESS_RX) | BIT(ACCESS_RWX),
 		.addr = BITS(caps->maxphyaddr - 1, PAGE_SHIFT),
@@ -42,6 +58,7 @@ enum status spte_format_npt(struct spte_format *f, const struct npt_caps *caps)
 		},
 		.type_mask = NPT_TYPE,
 		.type = { [MEM_WB] = NPT_TYPE_WB, [MEM_UC] = NPT_TYPE_UC, [MEM_WC] = NPT_TYPE_WC },
+		.size_mask = NPT_LARGE,
 		.large = NPT_LARGE,
 		.accessed = NPT_ACCESSED,
 		.dirty = NPT_DIRTY,
@@ -52,6 +69,8 @@ enum status spte_format_npt(struct spte_format *f, const struct npt_caps *caps)
 		.present = NPT_PRESENT,
 		.leaf = NPT_PRESENT | NPT_ACCESSED | NPT_DIRTY,
 	};
+	if (reserved_bits(caps))
+		f->mmio = NPT_MMIO | reserved_bits(caps);
 	for (unsigned level = 2; level <= f->levels; level++)
 		f->table[level] = NPT_PRESENT | NPT_BASE | NPT_WRITE | NPT_ACCESSED;
 	return OK;
@@ -70,6 +89,18 @@ _Static_assert((NPT_FIELDS & BITS(51, PAGE_SHIFT)) == 0, "fields and frame");
 _Static_assert((SPTE_EMPTY & (NPT_PRESENT | NPT_P | BITS(51, PAGE_SHIFT))) == 0, "empty");
 _Static_assert((SPTE_FROZEN & (NPT_PRESENT | NPT_P | BITS(51, PAGE_SHIFT))) == 0, "frozen");
 _Static_assert(SPTE_EMPTY != SPTE_FROZEN, "empty and frozen");
+
+/*
+ * MMIO: never present to us, and nothing else, whoever the handler is. The bits that no frame has
+ * join it; MAXPHYADDR is at least 32.
+ */
+#define NPT_MMIO_MAX (NPT_MMIO | BITS(51, 32) | SPTE_MMIO_HANDLER)
+_Static_assert((NPT_MMIO_MAX & NPT_PRESENT) == 0, "MMIO and present");
+_Static_assert((NPT_MMIO_MAX & BITS(31, PAGE_SHIFT)) == 0, "MMIO and frame");
+_Static_assert(((NPT_MMIO | BITS(51, 32)) & SPTE_MMIO_HANDLER) == 0, "MMIO and its handler");
+_Static_assert((NPT_MMIO & NPT_P) != (SPTE_FROZEN & NPT_P), "MMIO and frozen");
+_Static_assert((NPT_MMIO & NPT_P) != (SPTE_EMPTY & NPT_P), "MMIO and empty");
+_Static_assert((NPT_MMIO_MAX & (NPT_LARGE | NPT_NX)) == 0, "nothing else is wrong with it");
 
 /* Entries of MM_HOST_PAT, 8 bits each: 6 write-back, 1 write-combining, 0 uncacheable. */
 #define PAT_AT(index) ((MM_HOST_PAT >> ((index)*8)) & 0xff)

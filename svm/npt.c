@@ -31,6 +31,7 @@ enum status svm_npt_format(struct spte_format *f)
 {
 	struct npt_caps caps = {
 		.maxphyaddr = usable_phys_bits(),
+		.c_bit = cpuid_checked(0x8000001f, 0).ebx & 0x3f,
 		.page_1g = cpu_has(FEAT_PAGE1G),
 		.nx = cpu_has(FEAT_NX),
 	};
