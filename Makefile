@@ -313,10 +313,63 @@ fuzz: fuzzers ## run each fuzzer for FUZZ_SECONDS (60)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --fuzz --fuzz-seconds $(FUZZ_SECONDS) $(K:%=-k %)
 
 #
+# Benchmarks of mm/ on this machine: in time, of the very objects that the hypervisor is made of;
+# and in instructions, with a compiler whose code is the same everywhere.
+#
+BENCH_MM      := $(BUILD)/bench/mm
+BENCH_MM_LIBC := $(NEWLIB)/obj/memcpy.o $(NEWLIB)/obj/memset.o
+BENCH_MM_SRCS := $(filter-out mm/hyp_pgtable.c,$(wildcard mm/*.c))
+BENCH_MM_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -D_GNU_SOURCE -fno-strict-aliasing -fno-pic \
+	$(INCLUDES) -Itests/bench/mm
+
+$(BENCH_MM)/obj/%.o: tests/bench/mm/%.c $(FLAGS_STAMP)
+	$(call say,HOSTCC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_MM_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BENCH_MM)/time: $(BENCH_MM_SRCS:%.c=$(BUILD)/hv/%.o) $(BENCH_MM_LIBC) \
+		$(patsubst %,$(BENCH_MM)/obj/%.o,time ops host)
+	$(call say,HOSTLD,bench/mm/$(@F))
+	$(Q)$(CC) -no-pie -o $@ $^
+
+COUNTS_CC     := gcc-12
+COUNTS_CFLAGS  = $(filter-out -fdebug-compilation-dir=%,$(HV_CFLAGS))
+$(BENCH_MM)/counts-obj/mm/%.o: private CC_INCLUDE = $(shell $(COUNTS_CC) -print-file-name=include)
+$(BENCH_MM)/counts-obj/mm/%.o: mm/%.c $(FLAGS_STAMP) $(NEWLIB_OK)
+	$(call say,CC,$< (counts))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(COUNTS_CC) $(COUNTS_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BENCH_MM)/counts-obj/%.o: tests/bench/mm/%.c $(FLAGS_STAMP)
+	$(call say,HOSTCC,$< (counts))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(COUNTS_CC) $(BENCH_MM_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BENCH_MM)/counts: $(BENCH_MM_SRCS:%.c=$(BENCH_MM)/counts-obj/%.o) $(BENCH_MM_LIBC) \
+		$(patsubst %,$(BENCH_MM)/counts-obj/%.o,counts ops host)
+	$(call say,HOSTLD,bench/mm/$(@F))
+	$(Q)$(COUNTS_CC) -no-pie -o $@ $^
+
+-include $(shell find $(BENCH_MM) -name '*.d' 2>/dev/null)
+
+COUNTS = $(PYTHON) tests/bench/mm/counts.py $(BENCH_MM)/counts $(BENCH_MM)/callgrind \
+	tests/bench/mm/baseline.json
+
+.PHONY: bench-mm bench-mm-counts bench-mm-baseline
+bench-mm: $(BENCH_MM)/time ## measure mm/ in time, on this machine (K=substring selects)
+	$(Q)$(PYTHON) tests/bench/mm/report.py $< $(BENCH_MM).json $(K)
+
+bench-mm-counts: $(BENCH_MM)/counts ## count the instructions of mm/; fails if there are 3 % more
+	$(Q)$(COUNTS)
+
+bench-mm-baseline: $(BENCH_MM)/counts ## make today's counts the ones to compare with
+	$(Q)$(COUNTS) --update
+
+#
 # Tests and checks
 #
 ALL_C := $(sort $(wildcard $(HV_DIRS:%=%/*.[ch]) boot/*.[ch] include/*.h lib/*.[ch] \
-	tests/host/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
+	tests/host/*.[ch] tests/bench/mm/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY   ?= clang-tidy-14
 IMAGE_LIMIT  := 524288

@@ -13,7 +13,7 @@ build="gcc binutils libc6-dev gnu-efi newlib-source xz-utils acpica-tools mtools
 run="qemu-system-x86 ovmf busybox-static"
 bochs="bochs bochs-term bochsbios vgabios ovmf busybox-static"
 debug="gdb"
-test="clang-14 llvm-14 libclang-rt-14-dev libcmocka-dev libzydis-dev"
+test="clang-14 llvm-14 libclang-rt-14-dev libcmocka-dev libzydis-dev gcc-12 valgrind"
 lint="clang-format-14 clang-tidy-14 cppcheck"
 
 as_root() {

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "host.h"
+#include "ops.h"
+
+/*
+ * Measures the operations in time and writes all samples as JSON, which report.py turns into a
+ * table. Usage: time [TEXT]: only operations with TEXT in their name.
+ */
+#define GIB         (1ull << 30)
+#define SAMPLES_MAX 1000
+
+enum measure {
+	WHOLE, /* the operation */
+	PAUSE, /* how long it holds the guest's cores */
+};
+
+struct instance {
+	const char *op;
+	struct setting setting;
+	unsigned samples;
+	unsigned runs; /* in a sample, if nothing has to be done between them; 0: 1 */
+	enum measure measure;
+	bool cold; /* with nothing of it in the caches */
+};
+
+static const struct instance instances[] = {
+	{ "recreate", { .bytes = GIB, .level = 1 }, 200, 20, WHOLE, false },
+	{ "recreate", { .bytes = 64 * GIB, .level = 1 }, 200, 20, WHOLE, false },
+	{ "recreate", { .bytes = 1024 * GIB, .level = 1 }, 200, 20, WHOLE, false },
+	{ "recreate", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, true },
+	{ "recreate", { .bytes = 64 * GIB, .level = 1 }, 100, 1, WHOLE, true },
+	{ "recreate", { .bytes = 1024 * GIB, .level = 1 }, 100, 1, WHOLE, true },
+	{ "recreate", { .bytes = 64 * GIB, .level = 1, .apart = true }, 200, 20, WHOLE, false },
+	{ "recreate", { .bytes = 64 * GIB, .level = 2 }, 200, 20, WHOLE, false },
+	{ "zap-all", { .bytes = GIB, .level = 1 }, 20, 1, WHOLE, false },
+	{ "zap-all", { .bytes = 64 * GIB, .level = 1 }, 7, 1, WHOLE, false },
+	{ "zap-all", { .bytes = 64 * GIB, .level = 2 }, 20, 1, WHOLE, false },
+
+	{ "commit-pages", { .level = 1, .slots = 1 }, 200, 20, WHOLE, false },
+	{ "commit-pages", { .level = 1, .slots = 10 }, 200, 10, WHOLE, false },
+	{ "commit-pages", { .level = 1, .slots = 100 }, 200, 1, WHOLE, false },
+	{ "commit-pages", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
+	{ "commit-pages", { .level = 1, .slots = 1 }, 1000, 1, PAUSE, false },
+	{ "commit-pages", { .level = 1, .slots = 10 }, 1000, 1, PAUSE, false },
+	{ "commit-pages", { .level = 1, .slots = 100 }, 500, 1, PAUSE, false },
+	{ "commit-pages", { .level = 1, .slots = 500 }, 200, 1, PAUSE, false },
+	{ "commit-2m", { .level = 2, .slots = 1 }, 200, 20, WHOLE, false },
+	{ "commit-2m", { .level = 2, .slots = 10 }, 200, 10, WHOLE, false },
+	{ "commit-2m", { .level = 2, .slots = 100 }, 200, 1, WHOLE, false },
+	{ "commit-2m", { .level = 2, .slots = 500 }, 100, 1, WHOLE, false },
+	{ "commit-2m", { .level = 2, .slots = 500 }, 200, 1, PAUSE, false },
+
+	{ "zap-slot", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
+	{ "zap-slot", { .bytes = GIB, .level = 1, .misaligned = true }, 100, 1, WHOLE, false },
+	{ "delete-slot", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
+	{ "delete-slot", { .bytes = GIB, .level = 1 }, 100, 1, PAUSE, false },
+	{ "create-slot", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
+	{ "populate", { .bytes = GIB, .level = 1 }, 50, 1, WHOLE, false },
+
+	{ "fault", { .bytes = GIB, .level = 1 }, 50, 1, WHOLE, false },
+	{ "fault", { .bytes = 64 * GIB, .level = 2 }, 50, 1, WHOLE, false },
+	{ "fault", { .bytes = 512 * GIB, .level = 3 }, 50, 1, WHOLE, false },
+	{ "fault-spurious", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
+	{ "fault-mmio", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
+	{ "translate", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
+};
+
+/* The comparators do not depend on a format. */
+static const struct instance limits[] = {
+	{ "limit-store", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
+	{ "limit-exchange", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
+};
+
+/* Tables for all of the memory with these leaves, old and new, and plenty for the rest. */
+static uint64_t pool_for(const struct setting *s)
+{
+	uint64_t leaves = s->bytes / (PAGE_SIZE * spte_span(s->level));
+
+	return ALIGN_UP(leaves * sizeof(uint64_t), SIZE_2M) * 65 / 64 / SIZE_2M * SIZE_2M +
+	       64 * SIZE_2M;
+}
+
+/* Displace everything from the caches. */
+static void flush_caches(void)
+{
+	static uint64_t junk[128 << 20 >> 3];
+
+	for (size_t i = 0; i < ARRAY_SIZE(junk); i += 8)
+		junk[i]++;
+}
+
+static uint64_t sample(struct bench_guest *g, const struct op *op, const struct instance *in)
+{
+	unsigned runs = in->runs && !op->before ? in->runs : 1;
+	uint64_t start, ns;
+
+	if (op->before)
+		op->before(g);
+	if (in->cold)
+		flush_caches();
+	start = bench_now();
+	for (unsigned i = 0; i < runs; i++) {
+		op->run(g);
+		g->rounds++;
+	}
+	ns = bench_now() - start;
+	return in->measure == PAUSE ? bench_host.pause : ns;
+}
+
+static void print_samples(const uint64_t *ns, unsigned count)
+{
+	printf("\"samples\": [");
+	for (unsigned i = 0; i < count; i++)
+		printf("%s%llu", i ? ", " : "", (unsigned long long)ns[i]);
+	printf("]");
+}
+
+static void measure(const struct instance *in, const struct bench_format *f)
+{
+	static uint64_t ns[SAMPLES_MAX];
+	const struct op *op = bench_op(in->op);
+	struct bench_guest g;
+	uint64_t units;
+
+	bench_open(&g, f, &in->setting, pool_for(&in->setting));
+	units = op->prepare(&g);
+	bench_host.watch = in->measure == PAUSE;
+	(void)sample(&g, op, in); /* warms up */
+	for (unsigned i = 0; i < in->samples; i++)
+		ns[i] = sample(&g, op, in);
+	bench_host.watch = false;
+	printf(",\n{\"op\": \"%s\", \"unit\": \"%s\", \"units\": %llu, \"format\": \"%s\", "
+	       "\"bytes\": %llu, \"level\": %u, \"slots\": %u, \"apart\": %d, \"misaligned\": %d, "
+	       "\"cold\": %d, \"measure\": \"%s\", \"tables\": %llu, ",
+	       op->name, op->unit,
+	       (unsigned long long)units * (in->runs && !op->before ? in->runs : 1), f->name,
+	       (unsigned long long)in->setting.bytes, in->setting.level, in->setting.slots,
+	       in->setting.apart, in->setting.misaligned, in->cold,
+	       in->measure == PAUSE ? "pause" : "time",
+	       (unsigned long long)tdp_stats(&g.tdp).tables);
+	print_samples(ns, in->samples);
+	printf("}");
+	fflush(stdout);
+	bench_close(&g);
+}
+
+/* How many table pages a guest of 64 GiB has with leaves of each level. */
+static void measure_tables(const struct bench_format *f)
+{
+	for (unsigned level = 1; level <= 3; level++) {
+		struct instance in = { .op = "populate",
+				       .setting = { .bytes = 64 * GIB, .level = level } };
+		struct bench_guest g;
+
+		bench_open(&g, f, &in.setting, pool_for(&in.setting));
+		bench_op(in.op)->prepare(&g);
+		printf("%s\n{\"format\": \"%s\", \"bytes\": %llu, \"level\": %u, "
+		       "\"tables\": %llu, \"budget_pages\": %llu}",
+		       f == bench_formats && level == 1 ? "" : ",", f->name,
+		       (unsigned long long)in.setting.bytes, level,
+		       (unsigned long long)tdp_stats(&g.tdp).tables,
+		       (unsigned long long)g.budget.used);
+		bench_close(&g);
+	}
+}
+
+/* The same work, again and again: what differs is the machine. */
+static void measure_noise(void)
+{
+	static uint64_t ns[500];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ns); i++) {
+		uint64_t start = bench_now();
+
+		for (unsigned n = 0; n < 100000; n++)
+			__asm__ volatile("");
+		ns[i] = bench_now() - start;
+	}
+	print_samples(ns, ARRAY_SIZE(ns));
+}
+
+static void stay_on_one_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+}
+
+int main(int argc, char **argv)
+{
+	const char *only = argc > 1 ? argv[1] : "";
+	struct rusage usage;
+
+	stay_on_one_cpu();
+	printf("{\"noise\": {\"unit\": \"loop of 100000\", ");
+	measure_noise();
+	printf("},\n\"sizes\": {\"page_descriptor\": %zu, \"slot\": %zu, \"slot_set\": %zu},\n",
+	       sizeof(struct page), sizeof(struct slot), sizeof(struct slot_set));
+	printf("\"tables\": [");
+	for (unsigned f = 0; f < bench_format_count; f++)
+		measure_tables(&bench_formats[f]);
+	printf("],\n\"results\": [null");
+	for (unsigned i = 0; i < ARRAY_SIZE(limits); i++)
+		measure(&limits[i], &bench_formats[0]);
+	for (unsigned f = 0; f < bench_format_count; f++)
+		for (unsigned i = 0; i < ARRAY_SIZE(instances); i++)
+			if (strstr(instances[i].op, only))
+				measure(&instances[i], &bench_formats[f]);
+	getrusage(RUSAGE_SELF, &usage);
+	printf("],\n\"preempted\": %ld}\n", usage.ru_nivcsw);
+	return 0;
+}
