@@ -140,6 +140,12 @@ static void remove_at(struct slot_set *set, uint32_t i)
 		set->slot[i] = set->slot[i + 1];
 }
 
+static void put(struct slot_set *set, uint32_t at, const struct slot *s)
+{
+	set->slot[at] = *s;
+	set->slot[at].name[SLOT_NAME_LEN - 1] = '\0';
+}
+
 /* Insert a slot that check_slot() accepts. */
 static enum status insert(struct slot_txn *txn, const struct slot *s)
 {
@@ -153,8 +159,7 @@ static enum status insert(struct slot_txn *txn, const struct slot *s)
 		return slot_refuse(txn, ERR_NOMEM, "more slots than room was made for", s);
 	for (uint32_t i = set->count; i > at; i--)
 		set->slot[i] = set->slot[i - 1];
-	set->slot[at] = *s;
-	set->slot[at].name[SLOT_NAME_LEN - 1] = '\0';
+	put(set, at, s);
 	set->count++;
 	return OK;
 }
@@ -166,11 +171,23 @@ enum status slot_create(struct slot_txn *txn, const struct slot *s)
 	return insert(txn, s);
 }
 
-/* Take the slot at `base` out of the draft and put `s` in. */
+/* Does `s`, in the place of the slot there, lie between its neighbours? */
+static bool fits(const struct slot_set *set, uint32_t at, const struct slot *s)
+{
+	return (!at || slot_end(&set->slot[at - 1]) <= s->base.v) &&
+	       (at + 1 == set->count || slot_end(s) <= set->slot[at + 1].base.v);
+}
+
+/* Take the slot at this place out of the draft and put `s` in. */
 static enum status exchange(struct slot_txn *txn, uint32_t at, const struct slot *s)
 {
 	if (check_slot(txn, s))
 		return txn->error;
+	/* Most keep their place; those behind them need not be copied then. */
+	if (fits(txn->draft, at, s)) {
+		put(txn->draft, at, s);
+		return OK;
+	}
 	remove_at(txn->draft, at);
 	return insert(txn, s);
 }
