@@ -528,6 +528,23 @@ void console_leave_monitor(void)
 	console_unlock(c);
 }
 
+bool console_monitor_key(void)
+{
+	struct console *c = &console;
+	bool typed = false;
+	int b = 0;
+
+	if (!c->ready || !c->started || !c->ops->rx)
+		return false;
+	spin_lock(&c->lock);
+	while (!typed && b >= 0) {
+		b = c->ops->rx(c->ctx);
+		typed = b >= 0 && b != '\r' && b != '\n';
+	}
+	console_unlock(c);
+	return typed;
+}
+
 uint32_t console_focused(void)
 {
 	return console.ready ? console.focus : CONSOLE_NO_GUEST;

@@ -121,6 +121,12 @@ must_check enum status console_focus(uint32_t guest);
 /* Close the monitor and go back to the guest that had the focus; stays open if there is none. */
 void console_leave_monitor(void);
 
+/*
+ * For a command of the monitor that takes long: whether a key was typed meanwhile. The key is
+ * consumed; line ends do not count, since terminals differ in how many they send.
+ */
+bool console_monitor_key(void);
+
 /* The guest that has the focus, even while the monitor is open, or CONSOLE_NO_GUEST. */
 uint32_t console_focused(void);
 bool console_monitor_is_open(void);

@@ -33,6 +33,7 @@ struct guest {
 	uint32_t index; /* into config.guests; the monitor counts from 1 */
 	const struct guest_config *config;
 	const struct boot_guest *boot;
+	uint8_t maxphyaddr; /* bits of a guest-physical address */
 	struct page_budget budget;
 	struct tdp tdp;
 	uint32_t vcpu_count;

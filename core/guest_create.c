@@ -128,6 +128,7 @@ enum status guest_create(const struct boot_info *bi, uint32_t index,
 		g->index = index;
 		g->config = config;
 		g->boot = &bi->guests[index];
+		g->maxphyaddr = format->maxphyaddr;
 		g->state = GUEST_STOPPED;
 		snprintf(g->end_text, sizeof(g->end_text), "not started yet");
 		s = page_budget_init(&g->budget, config->name,

@@ -7,6 +7,7 @@
 
 #include "core/console.h"
 #include "core/guest.h"
+#include "core/guest_slots.h"
 #include "core/host_console.h"
 #include "core/host_nmi.h"
 #include "core/hvm.h"
@@ -205,6 +206,7 @@ noreturn void hv_main(const struct boot_info *bi)
 	running = smp_start_cores(bi);
 	tsc_calibrate_end();
 	describe_machine(running);
+	guest_slots_init(bi);
 	create_guests();
 	console_start(bi->cpus[0].apic_id);
 	start_guests();

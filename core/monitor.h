@@ -18,14 +18,17 @@ struct monitor_command {
 extern const struct monitor_command monitor_commands[];
 extern const unsigned monitor_command_count;
 
-/* Print to the monitor's screen; newlines as '\n'. */
+/* Print to the monitor's screen; newlines as '\n'. Not shown in the runs of `repeat` but the last. */
 void monitor_print(const char *fmt, ...) printf_like(1, 2);
+
+/* The same for a command that could not do what it was asked: always shown; ends `repeat`. */
+void monitor_error(const char *fmt, ...) printf_like(1, 2);
 
 /*
  * The editor of one input line. Pure: `echo` gets what the terminal has to show. Understands
  * backspace, Ctrl-U, Ctrl-C, the up and down arrows (history) and Tab (completion of `words`).
  */
-#define LINE_MAX     128
+#define LINE_MAX     320
 #define LINE_HISTORY 8
 
 struct line_editor {

@@ -9,7 +9,7 @@
 #include "core/init.h"
 #include "core/monitor.h"
 #include "core/monitor_cmds.h"
-#include "mm/mm_host.h"
+#include "core/spare.h"
 #include "x86/asm.h"
 #include "x86/tsc.h"
 
@@ -23,11 +23,11 @@ struct guest *monitor_guest_arg(int argc, char **argv, int index)
 	if (argc > index) {
 		g = guest_find(argv[index]);
 		if (!g)
-			monitor_print("no guest '%s'; `guests` lists them\n", argv[index]);
+			monitor_error("no guest '%s'; `guests` lists them\n", argv[index]);
 	} else {
 		g = focused < guest_count ? guests[focused] : NULL;
 		if (!g)
-			monitor_print("which guest? `guests` lists them\n");
+			monitor_error("which guest? `guests` lists them\n");
 	}
 	return g;
 }
@@ -70,7 +70,7 @@ void cmd_console(int argc, char **argv)
 	struct guest *g = monitor_guest_arg(argc, argv, 1);
 
 	if (g && console_focus(g->index) != OK)
-		monitor_print("guest %s has no console (console=no)\n", g->config->name);
+		monitor_error("guest %s has no console (console=no)\n", g->config->name);
 }
 
 static void control(int argc, char **argv, enum status (*action)(struct guest *), const char *done)
@@ -82,7 +82,7 @@ static void control(int argc, char **argv, enum status (*action)(struct guest *)
 	if (action(g) == OK)
 		monitor_print("guest %s: %s\n", g->config->name, done);
 	else
-		monitor_print("guest %s is %s: cannot %s it\n", g->config->name,
+		monitor_error("guest %s is %s: cannot %s it\n", g->config->name,
 			      guest_state_name(g->state), argv[0]);
 }
 
@@ -176,7 +176,7 @@ void cmd_regs(int argc, char **argv)
 	if (!g)
 		return;
 	if (index >= g->vcpu_count) {
-		monitor_print("guest %s has %u vCPUs, counted from 0\n", g->config->name,
+		monitor_error("guest %s has %u vCPUs, counted from 0\n", g->config->name,
 			      g->vcpu_count);
 		return;
 	}
@@ -222,33 +222,25 @@ void cmd_stat(int argc, char **argv)
 		      (ull)g->denied_ipi);
 }
 
-static void print_slots(struct guest *g)
+static void print_budget(const struct guest *g)
 {
-	struct page_budget *b = &g->budget;
-	struct slot slot;
-	uint64_t gfn = 0;
+	const struct page_budget *b = &g->budget;
 
-	monitor_print("guest %s: budget %llu of %llu KiB used, most ever %llu\n", g->config->name,
+	monitor_print("  guest %s: budget %llu of %llu KiB used, most ever %llu\n", g->config->name,
 		      (ull)(b->used * 4), (ull)(b->limit * 4), (ull)(b->peak * 4));
-	/* One slot per read section: printing may wait, and a section may not. */
-	for (;;) {
-		const struct slot *s;
+}
 
-		mm_read_begin();
-		s = slot_next(tdp_slots(&g->tdp), GFN(gfn));
-		if (s)
-			slot = *s;
-		mm_read_end();
-		if (!s)
-			break;
-		monitor_print("  gpa %012llx-%012llx -> hpa %012llx %c%c%c %s\n",
-			      (ull)gfn_to_gpa(slot.base).v,
-			      (ull)(slot_end(&slot) << PAGE_SHIFT) - 1, (ull)pfn_to_hpa(slot.pfn).v,
-			      slot.access & ACCESS_R ? 'r' : '-',
-			      slot.access & ACCESS_W ? 'w' : '-',
-			      slot.access & ACCESS_X ? 'x' : '-', slot.name);
-		gfn = slot_end(&slot);
-	}
+static void print_spare(void)
+{
+	struct spare_usage u = spare_usage();
+	char total[MONITOR_SIZE_LEN], free[MONITOR_SIZE_LEN], largest[MONITOR_SIZE_LEN];
+
+	if (u.total)
+		monitor_print("spare: %s at hpa %llx, %s free, the largest piece %s\n",
+			      monitor_size(u.total, total), (ull)u.base.v,
+			      monitor_size(u.free, free), monitor_size(u.largest, largest));
+	else
+		monitor_print("spare: none; `spare` in section [lamina] reserves some\n");
 }
 
 void cmd_mem(int argc, char **argv)
@@ -273,39 +265,9 @@ void cmd_mem(int argc, char **argv)
 	monitor_print("pool: %llu KiB, %llu free, %llu not promised to anybody\n",
 		      (ull)(page_pool.pages * 4), (ull)(page_pool.free * 4),
 		      (ull)(page_pool_unreserved() * 4));
+	print_spare();
 	for_each_guest (g, i)
-		print_slots(g);
-}
-
-void cmd_pt(int argc, char **argv)
-{
-	struct guest *g;
-	struct tdp_walk w;
-	char *end;
-	uint64_t gpa;
-
-	if (argc < 2) {
-		monitor_print("pt GPA [GUEST]: the address in hexadecimal\n");
-		return;
-	}
-	gpa = strtoull(argv[1], &end, 16);
-	if (*end) {
-		monitor_print("'%s' is no hexadecimal address\n", argv[1]);
-		return;
-	}
-	g = monitor_guest_arg(argc, argv, 2);
-	if (!g)
-		return;
-	tdp_lookup(&g->tdp, GPA(gpa), &w);
-	for (unsigned i = 0; i < w.steps; i++)
-		monitor_print("  level %u: [%012llx + %3u * 8] = %016llx\n", w.step[i].level,
-			      (ull)w.step[i].table.v, w.step[i].index, (ull)w.step[i].entry);
-	if (w.mapped)
-		monitor_print("  -> hpa %012llx, %u KiB page, %c%c%c\n", (ull)w.hpa.v,
-			      4u << (9 * (w.level - 1)), w.access & ACCESS_R ? 'r' : '-',
-			      w.access & ACCESS_W ? 'w' : '-', w.access & ACCESS_X ? 'x' : '-');
-	else
-		monitor_print("  not mapped\n");
+		print_budget(g);
 }
 
 static void print_region(const struct io_region *r, const char *space)

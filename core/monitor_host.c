@@ -23,12 +23,14 @@ static void cmd_help(int argc, char **argv)
 	for (unsigned i = 0; i < monitor_command_count; i++) {
 		const struct monitor_command *c = &monitor_commands[i];
 
-		monitor_print("  %-8s %-14s %s\n", c->name, c->args, c->help);
+		monitor_print("  %-8s %-30s %s\n", c->name, c->args, c->help);
 	}
 	console_key_name(boot_info->config.escape, key);
-	monitor_print("GUEST is a name or a number; without it, the guest whose console was open.\n"
-		      "%s opens this monitor; %s 1 goes to the first guest, %s %s types %s.\n",
-		      key, key, key, key, key);
+	monitor_print(
+		"Several commands: separated by `;`. Addresses are hexadecimal; sizes: 4K, 2M, 1G.\n"
+		"GUEST is a name or a number; without it, the guest whose console was open.\n"
+		"%s opens this monitor; %s 1 goes to the first guest, %s %s types %s.\n",
+		key, key, key, key, key);
 }
 
 static void cmd_log(int argc, char **argv)
@@ -82,7 +84,15 @@ static void cmd_poweroff(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	if (host_power_off() != OK)
-		monitor_print("this firmware does not say how to power off\n");
+		monitor_error("this firmware does not say how to power off\n");
+}
+
+/* Run by core/monitor.c, which has the rest of the line; here for `help` and completion. */
+static void cmd_repeat(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	monitor_error("`repeat` begins a line: repeat N COMMAND [; COMMAND ...]\n");
 }
 
 const struct monitor_command monitor_commands[] = {
@@ -96,9 +106,24 @@ const struct monitor_command monitor_commands[] = {
 	{ "start", "[GUEST]", "start a stopped guest", cmd_start },
 	{ "regs", "[GUEST [VCPU]]", "registers and the last exits", cmd_regs },
 	{ "stat", "[GUEST]", "exits by reason, with counts and cycles", cmd_stat },
-	{ "mem", "", "the machine's memory, slots and budgets", cmd_mem },
+	{ "mem", "", "the machine's memory, what is spare, budgets", cmd_mem },
+	{ "slots", "[GUEST]", "a guest's memory: addresses, rights, backing", cmd_slots },
+	{ "mmustat", "[GUEST]", "second-level tables, faults, changes, budget", cmd_mmustat },
 	{ "pt", "GPA [GUEST]", "walk the second-level table", cmd_pt },
+	{ "add", "GUEST GPA SIZE [RIGHTS [NAME]]", "give a guest memory", cmd_edit },
+	{ "remove", "GUEST GPA", "take memory away that was added", cmd_edit },
+	{ "move", "GUEST FROM TO", "move added memory", cmd_edit },
+	{ "resize", "GUEST GPA SIZE", "make added memory larger or smaller", cmd_edit },
+	{ "replace", "GUEST GPA [REGION]", "put zeroed memory, or a region, in its place",
+	  cmd_edit },
+	{ "protect", "GUEST GPA RIGHTS", "change rights: ro, rw, rx, rwx", cmd_edit },
+	{ "txn", "GUEST EDIT, EDIT ...", "several of these at one point, or none", cmd_txn },
+	{ "share", "[NAME SIZE]", "make memory that several guests can see; list it", cmd_share },
+	{ "unshare", "NAME", "give it back", cmd_unshare },
+	{ "map", "GUEST REGION GPA [RIGHTS]", "show it to a guest", cmd_edit },
+	{ "unmap", "GUEST GPA", "and no longer", cmd_edit },
 	{ "io", "[GUEST]", "devices, and accesses nobody owns", cmd_io },
+	{ "repeat", "N CMD [; CMD ...]", "run commands N times; a key ends it", cmd_repeat },
 	{ "cpus", "", "the machine's cores", cmd_cpus },
 	{ "log", "", "what Lamina has said since the loader", cmd_log },
 	{ "version", "", "version, uptime, boot cost", cmd_version },

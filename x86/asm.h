@@ -118,6 +118,17 @@ static inline void invlpg(const void *va)
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
+/* Fill memory with a byte; `bytes` may be any. */
+static inline void rep_stos(void *to, uint8_t value, size_t bytes)
+{
+	uint64_t pattern = value * 0x0101010101010101ull;
+	size_t quads = bytes / 8;
+
+	__asm__ volatile("rep stosq" : "+D"(to), "+c"(quads) : "a"(pattern) : "memory");
+	bytes %= 8;
+	__asm__ volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(pattern) : "memory");
+}
+
 /*
  * memcpy() for pages: the CPU's own copy loop, which moves whole cache lines on every CPU that has
  * second-level paging (SDM vol. 1, 7.3.9.3), and is one instruction to fetch.
