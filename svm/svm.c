@@ -127,6 +127,8 @@ static void enter(struct vcpu *v, struct svm_cpu *p)
 	struct svm_vcpu *s = svm_vcpu(v);
 	struct vmcb *b = &s->vmcb;
 
+	if (unlikely(b->control.int_state & INT_STATE_SHADOW) && svm_caps.no_shadow)
+		svm_repeat_sti(v);
 	svm_prepare_events(v);
 	asid_enter(&p->asid, s->flush, &b->control);
 	s->flush = false;

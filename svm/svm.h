@@ -22,6 +22,7 @@ struct svm_caps {
 	bool spec_ctrl; /* the processor switches SPEC_CTRL with the VMCB */
 	bool cet_ss;    /* and the supervisor shadow stack */
 	bool invlpgb;   /* INVLPGB and TLBSYNC exist, so there are intercepts for them */
+	bool no_shadow; /* VMRUN does not load the interrupt shadow, see svm_shadow.c */
 	bool x2avic, avic, vgif, pause_filter, tsc_ratio; /* reported, not used */
 };
 
@@ -108,6 +109,12 @@ void svm_save_interrupted_event(struct vcpu *v);
 void svm_prepare_events(struct vcpu *v); /* last thing before VMRUN */
 void svm_iret_exit(struct vcpu *v);
 bool svm_step_exit(struct vcpu *v); /* true: the #DB was ours */
+
+/*
+ * svm_shadow.c: before the entry of a guest in an interrupt shadow, where VMRUN does not load it. May
+ * move RIP back to the STI.
+ */
+void svm_repeat_sti(struct vcpu *v);
 
 /* svm_state.c */
 void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start);

@@ -28,6 +28,17 @@ static enum status check_vm_cr(void)
 	return ERR_UNSUPPORTED;
 }
 
+/* QEMU without KVM says so in the leaf for hypervisors' names: "TCGTCGTCGTCG". */
+static bool is_tcg(void)
+{
+	struct cpuid_regs r;
+
+	if (!cpu_has(FEAT_HYPERVISOR))
+		return false;
+	r = cpuid(CPUID_LEAF_HYPERVISOR, 0);
+	return r.ebx == 0x54474354 && r.ecx == 0x43544743 && r.edx == 0x47435447;
+}
+
 enum status svm_read_caps(void)
 {
 	struct cpuid_regs r;
@@ -60,6 +71,7 @@ enum status svm_read_caps(void)
 	c->spec_ctrl = cpu_has(FEAT_SVM_SPEC_CTRL);
 	c->cet_ss = cpu_has(FEAT_CET_SS);
 	c->invlpgb = cpu_has(FEAT_INVLPGB);
+	c->no_shadow = is_tcg();
 	c->avic = cpu_has(FEAT_SVM_AVIC);
 	c->x2avic = cpu_has(FEAT_SVM_X2AVIC);
 	c->vgif = cpu_has(FEAT_SVM_VGIF);
