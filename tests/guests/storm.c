@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Executes from, reads and writes memory whose layout the monitor changes meanwhile, and compares
- * all that it sees with what it may see. Reads lines from its console:
+ * all that it sees with what it may see. Reads lines from its console, whose second word comes back
+ * in the answer, so that an old answer is not taken for a new one:
  *
- *   peek A, poke A V, call A   one access; `call` executes a page's function
- *   fill A PAGES COLOUR        make pages: their number and colour, and a function that returns both
- *   run                        the storm, until a line `stop` arrives; `check` meanwhile looks at
- *                              every page once more, through the TLB and through the hypervisor
+ *   peek N A, poke N A V, call N A   one access; `call` executes a page's function
+ *   fill N A PAGES COLOUR            make pages: their number and colour, and a function that
+ *                                    returns both
+ *   run                              the storm, until a line `stop` arrives; `check N` meanwhile
+ *                                    looks at every page once more, through the TLB and through
+ *                                    the hypervisor
  *
  * The storm's memory, which tests/target/storm.py sets up, is the enum below.
  */
@@ -26,7 +29,7 @@ enum {
 	EQUAL_PAGES = 515,
 	/* Memory that grows and shrinks behind its first pages. */
 	ODD = 0x48000000,
-	ODD_KEPT = 512,
+	ODD_KEPT = 257,
 	ODD_PAGES = 1027,
 	/* Memory that is read-only at times. */
 	GUARDED = 0x4c001000,
@@ -231,14 +234,14 @@ static void compare(uint64_t base, uint64_t pages)
 }
 
 /* While the monitor rests: what the TLB says is what the layout says. */
-static void compare_all(void)
+static void compare_all(uint64_t tag)
 {
 	compare(PAIR_A, PAIR_PAGES);
 	compare(PAIR_B, PAIR_PAGES);
 	compare(EQUAL, EQUAL_PAGES);
 	compare(ODD, ODD_KEPT);
 	compare(GUARDED, GUARDED_PAGES);
-	say("checked: loops %llu", (unsigned long long)loops);
+	say("%llx: checked, loops %llu", (unsigned long long)tag, (unsigned long long)loops);
 }
 
 /* ------------------------------------------------------------------ commands */
@@ -273,8 +276,8 @@ static void run(void)
 		guarded();
 		if (loops % 256 || !got_line())
 			continue;
-		if (!strcmp(line, "check"))
-			compare_all();
+		if (!strncmp(line, "check ", 6))
+			compare_all(strtoull(line + 6, NULL, 16));
 		if (!strcmp(line, "stop"))
 			break;
 	}
@@ -285,26 +288,25 @@ static void run(void)
 
 static void command(void)
 {
+	uint64_t word[4];
+	unsigned tag;
 	char *end = line;
-	uint64_t a, b, c;
 
 	while (*end && *end != ' ')
 		end++;
-	a = strtoull(end, &end, 16);
-	b = strtoull(end, &end, 16);
-	c = strtoull(end, &end, 16);
+	for (unsigned i = 0; i < ARRAY_SIZE(word); i++)
+		word[i] = strtoull(end, &end, 16);
+	tag = (unsigned)word[0];
 	if (!strncmp(line, "peek", 4)) {
-		say("%llx holds %llx", (unsigned long long)a,
-		    (unsigned long long)*(volatile uint64_t *)a);
+		say("%x: %llx", tag, (unsigned long long)*(volatile uint64_t *)word[1]);
 	} else if (!strncmp(line, "poke", 4)) {
-		*(volatile uint64_t *)a = b;
-		say("%llx now %llx", (unsigned long long)a,
-		    (unsigned long long)*(volatile uint64_t *)a);
+		*(volatile uint64_t *)word[1] = word[2];
+		say("%x: %llx", tag, (unsigned long long)*(volatile uint64_t *)word[1]);
 	} else if (!strncmp(line, "call", 4)) {
-		say("%llx returned %x", (unsigned long long)a, call(a, 0));
+		say("%x: %x", tag, call(word[1], 0));
 	} else if (!strncmp(line, "fill", 4)) {
-		fill(a, b, (unsigned)c);
-		say("%llx filled", (unsigned long long)a);
+		fill(word[1], word[2], (unsigned)word[3]);
+		say("%x: filled", tag);
 	} else if (!strcmp(line, "run")) {
 		run();
 	}

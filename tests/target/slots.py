@@ -17,14 +17,15 @@ def two_guests(lab, lamina=None, **keys):
     return m
 
 
-def ask(m, question, pattern, guest="one"):
-    """A line to a guest's console and its answer; back in the monitor afterwards."""
+def ask(m, command, *words, guest="one"):
+    """A line to the small guest `storm` and its answer; the monitor then runs on another core."""
+    tag = f"{m.console.position():x}"
     m.monitor(f"console {guest}")
     m.expect(f"--- guest {guest}")
-    m.command(question, pattern)
-    # The monitor is to run on the other guest's core.
+    answer = m.command(" ".join([command, tag, *words]), fr"{tag}: (\w+)\r").group(1)
     m.monitor("console by")
     m.expect("--- guest by")
+    return answer
 
 
 @target(limit=120)
@@ -34,15 +35,15 @@ def memory_is_added_moved_and_removed(lab):
     assert re.search(r"000000000000-000001ffffff +32M rwx +wb +ram", text), text
     assert "guest one: done, version 2" in m.monitor("add one 40000000 4M rwx extra")
     assert re.search(r"000040000000-0000403fffff +4M rwx +wb +ram .* extra", m.monitor("slots one"))
-    ask(m, "peek 40000000", "40000000 holds 0\r")
-    ask(m, "poke 40201000 1234", "40201000 now 1234\r")
+    assert ask(m, "peek", "40000000") == "0"
+    assert ask(m, "poke", "40201000 1234") == "1234"
     assert "version 3" in m.monitor("move one 40000000 80000000")
-    ask(m, "peek 80201000", "80201000 holds 1234\r")
-    ask(m, "peek 40201000", "40201000 holds ffffffffffffffff\r")
+    assert ask(m, "peek", "80201000") == "1234"
+    assert ask(m, "peek", "40201000") == "ffffffffffffffff"
     text = m.monitor("pt 80201000 one")
     assert re.search(r"level 2: .* page at hpa [0-9a-f]+00000, rwx wb", text), text
     assert "version 4" in m.monitor("remove one 80000000")
-    ask(m, "peek 80201000", "80201000 holds ffffffffffffffff\r")
+    assert ask(m, "peek", "80201000") == "ffffffffffffffff"
     # The next one to get it finds nothing.
     m.monitor("add by 90000000 32M")
     assert "spare: 32M" in m.monitor("mem") and " 0K free" in m.monitor("mem")
