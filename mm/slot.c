@@ -3,7 +3,8 @@
 #include "mm/mm_host.h"
 #include "panic.h"
 
-const struct slot *slot_next(const struct slot_set *set, gfn_t gfn)
+/* The position of the first slot that ends behind the frame, or the number of slots. */
+static uint32_t index_next(const struct slot_set *set, gfn_t gfn)
 {
 	uint32_t lo = 0, hi = set->count;
 
@@ -16,7 +17,14 @@ const struct slot *slot_next(const struct slot_set *set, gfn_t gfn)
 		else
 			hi = mid;
 	}
-	return lo < set->count ? &set->slot[lo] : NULL;
+	return lo;
+}
+
+const struct slot *slot_next(const struct slot_set *set, gfn_t gfn)
+{
+	uint32_t i = index_next(set, gfn);
+
+	return i < set->count ? &set->slot[i] : NULL;
 }
 
 const struct slot *slot_find(const struct slot_set *set, gfn_t gfn)
@@ -32,12 +40,16 @@ struct run {
 	uint64_t end;
 };
 
-static struct run run_at(const struct slot_set *set, uint64_t gfn)
+/* The run at a frame. *next is the first slot that ends behind an earlier frame, and moves on. */
+static struct run run_at(const struct slot_set *set, uint32_t *next, uint64_t gfn)
 {
-	const struct slot *s = slot_next(set, GFN(gfn));
+	const struct slot *s;
 
-	if (!s)
+	while (*next < set->count && slot_end(&set->slot[*next]) <= gfn)
+		++*next;
+	if (*next == set->count)
 		return (struct run){ NULL, BIT(SLOT_GFN_BITS) };
+	s = &set->slot[*next];
 	if (s->base.v > gfn)
 		return (struct run){ NULL, s->base.v };
 	return (struct run){ s, slot_end(s) };
@@ -55,11 +67,12 @@ static bool same_translation(const struct slot *a, const struct slot *b, uint64_
 struct gfn_range slot_diff(const struct slot_set *a, const struct slot_set *b, uint64_t from,
 			   uint64_t to)
 {
+	uint32_t next_a = index_next(a, GFN(from)), next_b = index_next(b, GFN(from));
 	struct gfn_range r = { from, from };
 	bool differs = false;
 
 	while (r.end < to) {
-		struct run ra = run_at(a, r.end), rb = run_at(b, r.end);
+		struct run ra = run_at(a, &next_a, r.end), rb = run_at(b, &next_b, r.end);
 		uint64_t end = min_u64(to, min_u64(ra.end, rb.end));
 
 		if (!same_translation(ra.slot, rb.slot, r.end)) {
@@ -150,10 +163,9 @@ static void put(struct slot_set *set, uint32_t at, const struct slot *s)
 static enum status insert(struct slot_txn *txn, const struct slot *s)
 {
 	struct slot_set *set = txn->draft;
-	const struct slot *next = slot_next(set, s->base);
-	uint32_t at = next ? (uint32_t)(next - set->slot) : set->count;
+	uint32_t at = index_next(set, s->base);
 
-	if (next && next->base.v < slot_end(s))
+	if (at < set->count && set->slot[at].base.v < slot_end(s))
 		return slot_refuse(txn, ERR_OVERLAP, "overlaps with a slot", s);
 	if (set->count == set->capacity)
 		return slot_refuse(txn, ERR_NOMEM, "more slots than room was made for", s);
