@@ -12,7 +12,7 @@
 #define POOL_BOOT_PAGES  64
 #define POOL_SPARE_PAGES 512
 
-#define PAGES_PER_DESCRIPTOR 128 /* a descriptor of the pool's allocator has at most 32 bytes */
+#define PAGES_PER_DESCRIPTOR 102 /* a descriptor of the pool's allocator has at most 40 bytes */
 
 #define GUEST_TABLE_SHARE 256 /* a guest's tables cost less than this part of its memory */
 

@@ -83,7 +83,7 @@ static enum status create_vcpu(struct guest *g, uint32_t index)
 	v->state = VCPU_OFF;
 	g->vcpus[index] = v;
 	g->vcpu_count = index + 1;
-	return hvm->vcpu_create(v, &g->budget, HPA(tdp_root(&g->tdp)));
+	return hvm->vcpu_create(v, &g->budget, HPA(tdp_root(&g->tdp, TDP_CPU)));
 }
 
 static enum status create_console(struct guest *g)

@@ -39,10 +39,22 @@ void mm_free(void *first)
 	page_free(first);
 }
 
-uint64_t mm_entry_xchg(void *host, uint64_t *entry, uint64_t value)
+/* Whether an IOMMU snoops differs from unit to unit; writing a line back is right for all. */
+uint64_t mm_entry_xchg(void *host, enum tdp_view_id view, uint64_t *entry, uint64_t value)
+{
+	uint64_t old = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
+
+	(void)host;
+	if (view == TDP_DMA)
+		clflush(entry);
+	return old;
+}
+
+void mm_table_ready(void *host, const uint64_t *table)
 {
 	(void)host;
-	return __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < PAGE_SIZE / sizeof(*table); i += 64 / sizeof(*table))
+		clflush(&table[i]);
 }
 
 static bool in_guest(const struct cpu *c)
@@ -107,14 +119,14 @@ static void wait_for_readers(void)
 	}
 }
 
-void mm_flush(void *host, gfn_t start, uint64_t npages)
+void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsigned count)
 {
 	struct guest *g = host;
 	struct vcpu *v;
 	uint32_t i;
 
-	(void)start; /* INVEPT and ASIDs know no ranges: everything of the guest goes */
-	if (npages) {
+	(void)ranges; /* INVEPT and ASIDs know no ranges: everything of the guest goes */
+	if (count && views & BIT(TDP_CPU)) {
 		for_each_vcpu (g, v, i)
 			__atomic_fetch_or(&v->requests, VCPU_REQ_FLUSH, __ATOMIC_SEQ_CST);
 		for_each_vcpu (g, v, i) {

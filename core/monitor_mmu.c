@@ -59,7 +59,7 @@ void cmd_pt(int argc, char **argv)
 	g = monitor_guest_arg(argc, argv, 2);
 	if (!g)
 		return;
-	tdp_lookup(&g->tdp, GPA(gpa), &w);
+	tdp_lookup(&g->tdp, TDP_CPU, GPA(gpa), &w);
 	if (!w.steps)
 		monitor_print("  beyond what a guest can address\n");
 	for (unsigned i = 0; i < w.steps; i++)
@@ -86,7 +86,7 @@ void cmd_mmustat(int argc, char **argv)
 
 	if (!g)
 		return;
-	tdp_census(&g->tdp, &c);
+	tdp_census(&g->tdp, TDP_CPU, &c);
 	s = tdp_stats(&g->tdp);
 	monitor_print("guest %s\n  tables", g->config->name);
 	for (unsigned level = SPTE_LEVELS_MAX; level > 0; level--) {

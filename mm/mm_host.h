@@ -2,8 +2,8 @@
 #ifndef LAMINA_MM_MM_HOST_H
 #define LAMINA_MM_MM_HOST_H
 
+#include "mm/mm_types.h"
 #include "mm/page_alloc.h"
-#include "types.h"
 
 /*
  * What mm/ needs from the world around it. There are two implementations, chosen by the linker:
@@ -26,7 +26,13 @@ void mm_free(void *first);
  * linked yet do not. Where an IOMMU walks the table and does not snoop the caches, this is where
  * the line is written back.
  */
-uint64_t mm_entry_xchg(void *host, uint64_t *entry, uint64_t value);
+uint64_t mm_entry_xchg(void *host, enum tdp_view_id view, uint64_t *entry, uint64_t value);
+
+/*
+ * A table of the view TDP_DMA is complete and about to be linked: where an IOMMU does not snoop the
+ * caches, its lines are written back here.
+ */
+void mm_table_ready(void *host, const uint64_t *table);
 
 /*
  * Take the guest's cores out of guest mode and keep them out: on return none of them executes
@@ -40,19 +46,20 @@ void mm_hold(void *host);
 void mm_release(void *host);
 
 /*
- * Returns when no translation of guest frames [start, start + npages) that was read from the
- * tables before the call can be used any more:
- *  - cores of the guest: those in guest mode are kicked and have left it; each of them invalidates
- *    (INVEPT single-context, SDM vol. 3, 29.4; a new ASID or TLB_CONTROL, APM vol. 2, 15.16) before
- *    it enters again, whichever core called. A core that is held or in the hypervisor is only
- *    marked; it counts at once, as in mm_hold(). Paging-structure caches are covered, not only
- *    leaves. A larger range than asked for may be invalidated.
- *  - IOMMUs that walk these tables: invalidated and completed.
- *  - read sections (below) on any core that began before the call: ended.
- * Time-out: panic, as in mm_hold(). npages 0 waits for the read sections alone. Called with the
- * guest's table lock held, or none; never inside a read section.
+ * Returns when no translation of the ranges that was read from the tables of `views` (a mask of
+ * BIT(enum tdp_view_id)) before the call can be used any more:
+ *  - TDP_CPU: cores of the guest that are in guest mode are kicked and have left it; each of them
+ *    invalidates (INVEPT single-context, SDM vol. 3, 29.4; a new ASID or TLB_CONTROL, APM vol. 2,
+ *    15.16) before it enters again, whichever core called. A core that is held or in the hypervisor
+ *    is only marked; it counts at once, as in mm_hold(). Paging-structure caches are covered, not
+ *    only leaves.
+ *  - TDP_DMA: invalidated in all IOMMUs that walk the tables, and completed.
+ *  - Whatever the views, read sections (below) on any core that began before the call: ended.
+ * More than asked for may be invalidated. Time-out: panic, as in mm_hold(). Called with the locks of
+ * the guest's tables held, or without; never inside a read section. No ranges: waits for the read
+ * sections alone.
  */
-void mm_flush(void *host, gfn_t start, uint64_t npages);
+void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsigned count);
 
 /*
  * A read section: what the current core reads from a slot set, and any host address that it derives

@@ -19,6 +19,21 @@ enum mem_type {
 	MEM_TYPES,
 };
 
+/* A range of guest frames [start, end); empty if start == end. */
+struct gfn_range {
+	uint64_t start, end;
+};
+
+/*
+ * Who walks a guest's tables. The cores and the guest's devices have one table each, made from the
+ * same slots by the same transactions.
+ */
+enum tdp_view_id {
+	TDP_CPU, /* EPT or NPT */
+	TDP_DMA, /* an IOMMU's second level; only while the guest has devices of its own */
+	TDP_VIEWS,
+};
+
 /*
  * The hypervisor's own IA32_PAT, which every core loads before it uses a table of ours: entry 1,
  * write-through after reset, becomes write-combining; the others keep their reset value. The

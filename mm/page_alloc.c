@@ -54,6 +54,38 @@ static void take_free(struct page *p)
 	page_pool.free--;
 }
 
+void page_list_append(struct page_list *list, struct page *page)
+{
+	uint32_t i = (uint32_t)(page - pages);
+
+	page->next = PAGE_NONE;
+	page->prev = list->last;
+	if (list->last != PAGE_NONE)
+		pages[list->last].next = i;
+	else
+		list->first = i;
+	list->last = i;
+	list->count++;
+}
+
+void page_list_remove(struct page_list *list, struct page *page)
+{
+	if (page->prev != PAGE_NONE)
+		pages[page->prev].next = page->next;
+	else
+		list->first = page->next;
+	if (page->next != PAGE_NONE)
+		pages[page->next].prev = page->prev;
+	else
+		list->last = page->prev;
+	list->count--;
+}
+
+struct page *page_list_first(const struct page_list *list)
+{
+	return list->first != PAGE_NONE ? &pages[list->first] : NULL;
+}
+
 enum status page_pool_init(hpa_t base, uint64_t size, void *virt, uint64_t used)
 {
 	uint64_t count = size >> PAGE_SHIFT;

@@ -22,15 +22,20 @@ struct page {
 	struct page_budget *owner; /* NULL: free. Valid in the first page of an allocation. */
 	uint32_t count;            /* pages of the allocation that starts here */
 	uint32_t tag;              /* its owner's; 0 when allocated */
-	union {
-		struct {
-			uint32_t next, prev; /* while the page is free */
-		};
-		struct page *link; /* its owner's; NULL when allocated */
-	};
+	uint32_t next, prev;       /* on the free list, or on a page_list of its owner's */
+	/* The owner's; NULL when allocated: */
+	struct page *link;
+	uint64_t *parent; /* of a table: the entry that points to it */
 };
 
 #define PAGE_NONE UINT32_MAX
+
+/* Allocated pages in a row, by their descriptors. Whoever owns the list has a lock for it. */
+struct page_list {
+	uint32_t first, last, count;
+};
+
+#define PAGE_LIST_INIT ((struct page_list){ PAGE_NONE, PAGE_NONE, 0 })
 
 struct page_pool {
 	hpa_t base;          /* of the first page */
@@ -91,5 +96,12 @@ static inline hpa_t virt_to_hpa(const void *p)
 /* The descriptor of the page that holds `p`. Its owner may use `link` and `tag` as it likes. */
 struct page *virt_to_page(const void *p);
 void *page_to_virt(const struct page *page);
+
+/* A page is on one list at most; removing one that is not on this list breaks both. */
+void page_list_append(struct page_list *list, struct page *page);
+void page_list_remove(struct page_list *list, struct page *page);
+
+/* The first page, or NULL. */
+struct page *page_list_first(const struct page_list *list);
 
 #endif

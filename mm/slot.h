@@ -67,11 +67,6 @@ static inline pfn_t slot_pfn(const struct slot *s, gfn_t gfn)
 	return PFN(s->pfn.v + (gfn.v - s->base.v));
 }
 
-/* A range of frames [start, end); empty if start == end. */
-struct gfn_range {
-	uint64_t start, end;
-};
-
 /*
  * The first maximal range in [from, to) where the two sets translate differently: another frame,
  * other permissions, another memory type, or present in only one. Empty if there is none.

@@ -34,3 +34,8 @@ struct spte_info spte_decode(const struct spte_format *f, uint64_t e, unsigned l
 	}
 	return info;
 }
+
+uint64_t spte_add_access(const struct spte_format *f, uint64_t leaf, unsigned access)
+{
+	return (leaf & ~f->access_mask) | f->access[decode_access(f, leaf) | access];
+}

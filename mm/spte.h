@@ -225,7 +225,10 @@ static inline uint64_t spte_fragment(const struct spte_format *f, uint64_t e, un
 	return level == 2 ? part & ~f->large : part;
 }
 
-/* An entry taken apart, for the monitor and for tests. */
+/* A leaf with more rights; those it has and these together must be legal. */
+uint64_t spte_add_access(const struct spte_format *f, uint64_t leaf, unsigned access);
+
+/* An entry taken apart. */
 struct spte_info {
 	enum spte_state state;
 	uint8_t access;     /* of a leaf or a table; ACCESS_* */

@@ -1,48 +1,62 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mm/mm_host.h"
-#include "mm/tdp_mmu.h"
 #include "mm/tdp_table.h"
 #include "panic.h"
 
 /*
- * Transactions. The lowest table that covers all that changes stays where it is; for those of its
- * entries that change, new ones are prepared on the side, with new tables below them that share
- * every unchanged subtree with the old ones. That is all that may fail, and nobody can see it. The
- * commit then exchanges these entries, at most 512 and mostly one, while the cores are held.
+ * Transactions. In each view, the lowest table that covers all that changes stays where it is; for
+ * those of its entries that change, new ones are prepared on the side, with new tables below them
+ * that share every unchanged subtree with the old ones. That is all that may fail, and nobody can
+ * see it. The commit then exchanges these entries, at most 512 and mostly one, while the cores are
+ * held.
  */
-struct build {
-	struct tdp *t;
-	const struct slot_set *old, *new;
-	struct tdp_list fresh; /* tables made for the new layout */
-	struct tdp_list dead;  /* tables of the old layout that the new one does not use */
-};
 
 /* What of one table is to be exchanged. */
 struct stage {
-	uint64_t *table; /* live */
+	uint64_t *table; /* live; NULL: nothing in this view */
 	unsigned level;
 	uint64_t base;   /* the first frame that the table covers */
 	uint64_t *image; /* a private copy, with the new entries */
 	struct gfn_range touched;
 };
 
+struct build {
+	struct tdp_view *view;
+	const struct slot_set *old, *new;
+	struct tdp_list fresh;         /* tables made for the new layout */
+	struct tdp_list tables, trees; /* of the old layout that the new one does not use */
+	struct stage stage;
+};
+
 static enum status rebuild(struct build *b, uint64_t *table, unsigned level, uint64_t base,
 			   struct gfn_range *touched);
 
-/* Start a table with what the entry translated so far: a copy, the fragments of a leaf, or nothing. */
-static void seed(struct build *b, uint64_t *table, unsigned level, uint64_t entry)
+/* The fragment of a leaf; at 4 KiB it has the right again that nx_huge takes from large ones. */
+static uint64_t fragment(const struct build *b, uint64_t leaf, unsigned level, unsigned i,
+			 bool executable)
 {
-	const struct spte_format *f = b->t->format;
+	uint64_t part = spte_fragment(b->view->format, leaf, level, i);
+
+	return executable ? spte_add_access(b->view->format, part, ACCESS_X) : part;
+}
+
+/* Start a table with what the entry translated so far: a copy, the fragments of a leaf, or nothing. */
+static void seed(struct build *b, uint64_t *table, unsigned level, uint64_t entry, uint64_t base)
+{
+	const struct spte_format *f = b->view->format;
 	const uint64_t *old;
 
 	if (!spte_present(f, entry))
 		return;
 	if (spte_is_leaf(f, entry, level + 1)) {
+		const struct slot *s = slot_find(b->old, GFN(base));
+		bool executable = b->view->id == TDP_CPU && level == 1 && s && s->access & ACCESS_X;
+
 		for (unsigned i = 0; i < SPTE_PER_TABLE; i++)
-			table[i] = spte_fragment(f, entry, level + 1, i);
+			table[i] = fragment(b, entry, level + 1, i, executable);
 		return;
 	}
-	old = tdp_child(b->t, entry);
+	old = tdp_child(b->view, entry);
 	for (unsigned i = 0; i < SPTE_PER_TABLE; i++)
 		table[i] = tdp_read_entry(&old[i]);
 }
@@ -50,27 +64,29 @@ static void seed(struct build *b, uint64_t *table, unsigned level, uint64_t entr
 /* Replace *entry, of a table that nothing links, by what the new layout asks for. */
 static enum status rebuild_entry(struct build *b, uint64_t *entry, unsigned level, uint64_t base)
 {
-	const struct spte_format *f = b->t->format;
+	struct tdp_view *w = b->view;
 	struct gfn_range touched;
 	uint64_t value = SPTE_EMPTY, old = *entry;
 	uint64_t *table;
+	enum status status;
 
-	if (tdp_shape(b->t, b->new, base, level, &value) != TDP_SHAPE_TABLE) {
-		if (spte_is_table(f, old, level))
-			tdp_list_add(&b->dead, tdp_child(b->t, old), (level - 1) | TDP_TREE);
+	if (tdp_shape(w, b->new, base, level, &value) != TDP_SHAPE_TABLE) {
+		if (spte_is_table(w->format, old, level))
+			tdp_list_add(&b->trees, tdp_child(w, old));
 		*entry = value;
 		return OK;
 	}
 	ASSERT(level > 1); /* a slot covers a page or it does not: this ends the recursion */
-	table = tdp_table_alloc(b->t);
+	table = tdp_table_alloc(w->tdp, level - 1);
 	if (!table)
 		return ERR_NOMEM;
-	tdp_list_add(&b->fresh, table, level - 1);
-	seed(b, table, level - 1, old);
-	if (spte_is_table(f, old, level))
-		tdp_list_add(&b->dead, tdp_child(b->t, old), level - 1);
-	*entry = spte_make_table(f, virt_to_hpa(table), level);
-	return rebuild(b, table, level - 1, base, &touched);
+	tdp_list_add(&b->fresh, table);
+	seed(b, table, level - 1, old, base);
+	if (spte_is_table(w->format, old, level))
+		tdp_list_add(&b->tables, tdp_child(w, old));
+	status = rebuild(b, table, level - 1, base, &touched);
+	*entry = tdp_link_value(w, table, entry);
+	return status;
 }
 
 /*
@@ -99,139 +115,297 @@ static enum status rebuild(struct build *b, uint64_t *table, unsigned level, uin
 }
 
 /* All that the two layouts translate differently, as one range. */
-static struct gfn_range diff_hull(const struct slot_set *old, const struct slot_set *new)
+static struct gfn_range diff_hull(const struct slot_set *old, const struct slot_set *new,
+				  uint64_t limit)
 {
-	struct gfn_range r = slot_diff(old, new, 0, BIT(SLOT_GFN_BITS)), hull = r;
+	struct gfn_range r = slot_diff(old, new, 0, limit), hull = r;
 
 	while (r.start < r.end) {
 		hull.end = r.end;
-		r = slot_diff(old, new, r.end, BIT(SLOT_GFN_BITS));
+		r = slot_diff(old, new, r.end, limit);
 	}
 	return hull;
 }
 
 /* The lowest table that covers the range and that the new layout keeps a table. */
-static void find_stage(const struct build *b, struct gfn_range hull, struct stage *s)
+static void find_stage(struct build *b, struct gfn_range hull)
 {
+	struct tdp_view *w = b->view;
+	struct stage *s = &b->stage;
 	uint64_t unused_leaf;
 
-	s->table = b->t->root;
-	s->level = b->t->format->levels;
+	s->table = w->root;
+	s->level = w->format->levels;
 	s->base = 0;
 	while (spte_index(hull.start, s->level) == spte_index(hull.end - 1, s->level)) {
 		uint64_t base = ALIGN_DOWN(hull.start, spte_span(s->level));
 		uint64_t entry = tdp_read_entry(&s->table[spte_index(hull.start, s->level)]);
 
-		if (!spte_is_table(b->t->format, entry, s->level) ||
-		    tdp_shape(b->t, b->new, base, s->level, &unused_leaf) != TDP_SHAPE_TABLE)
+		if (!spte_is_table(w->format, entry, s->level) ||
+		    tdp_shape(w, b->new, base, s->level, &unused_leaf) != TDP_SHAPE_TABLE)
 			break;
-		s->table = tdp_child(b->t, entry);
+		s->table = tdp_child(w, entry);
 		s->level--;
 		s->base = base;
 	}
 }
 
-/* Everything that may fail. On error nothing is left of it. */
-static enum status prepare(struct build *b, struct stage *s)
+/* Undo prepare(): nobody has seen any of it. */
+static void discard(struct build *b)
 {
-	struct gfn_range hull = diff_hull(b->old, b->new);
+	struct tdp *t = b->view->tdp;
+	uint64_t *table;
+
+	while ((table = tdp_list_pop(&b->fresh)))
+		tdp_table_free(t, table);
+	mm_free(b->stage.image);
+	b->stage = (struct stage){ 0 };
+	b->tables = b->trees = (struct tdp_list){ NULL };
+}
+
+/* Everything that may fail, for one view. On error nothing is left of it. */
+static enum status prepare(struct build *b)
+{
+	struct stage *s = &b->stage;
+	struct gfn_range hull;
 	enum status status;
 
-	*s = (struct stage){ .touched = hull };
+	if (!b->view->root)
+		return OK;
+	hull = diff_hull(b->old, b->new, tdp_limit(b->view));
 	if (hull.start == hull.end)
 		return OK;
-	find_stage(b, hull, s);
-	s->image = mm_alloc(b->t->budget, 1);
-	if (!s->image)
+	find_stage(b, hull);
+	s->image = mm_alloc(b->view->tdp->budget, 1);
+	if (!s->image) {
+		s->table = NULL;
 		return ERR_NOMEM;
+	}
 	for (unsigned i = 0; i < SPTE_PER_TABLE; i++)
 		s->image[i] = tdp_read_entry(&s->table[i]);
 	status = rebuild(b, s->image, s->level, s->base, &s->touched);
-	if (status) {
-		tdp_list_free(b->t, &b->fresh);
-		mm_free(s->image);
+	if (status)
+		discard(b);
+	return status;
+}
+
+static enum status prepare_all(struct build b[TDP_VIEWS])
+{
+	enum status status = prepare(&b[TDP_CPU]);
+
+	if (!status) {
+		status = prepare(&b[TDP_DMA]);
+		if (status)
+			discard(&b[TDP_CPU]);
 	}
 	return status;
+}
+
+/* Put a view's new entries in place. */
+static void exchange(struct build *b, struct tdp_gather *g)
+{
+	const struct stage *s = &b->stage;
+	uint64_t span;
+
+	if (!s->table)
+		return;
+	span = spte_span(s->level);
+	for (uint64_t at = s->touched.start; at < s->touched.end; at += span) {
+		unsigned i = spte_index(at, s->level);
+
+		if (s->image[i] == tdp_read_entry(&s->table[i]))
+			continue;
+		tdp_set_entry(b->view, &s->table[i], s->level, s->image[i], TDP_COMMIT);
+		tdp_gather_range(g, b->view->id, at, at + span);
+	}
 }
 
 /*
  * The commit point. The flush comes before the release, so that no core runs with a part of the
  * old layout from its TLB and a part of the new one from the tables.
  */
-static void publish(struct build *b, const struct stage *s, struct slot_set *set)
+static void publish(struct tdp *t, struct build b[TDP_VIEWS], struct slot_set *set,
+		    struct tdp_gather *g)
 {
-	struct tdp *t = b->t;
-	uint64_t span = spte_span(s->level ? s->level : 1);
-
 	mm_hold(t->host);
-	for (uint64_t at = s->touched.start; at < s->touched.end; at += span) {
-		unsigned i = spte_index(at, s->level);
-
-		if (s->image[i] != tdp_read_entry(&s->table[i]))
-			tdp_set_entry(t, &s->table[i], s->level, s->image[i], TDP_COMMIT);
-	}
+	for (unsigned i = 0; i < TDP_VIEWS; i++)
+		exchange(&b[i], g);
 	__atomic_store_n(&t->slots, set, __ATOMIC_RELEASE);
-	mm_flush(t->host, GFN(s->touched.start), s->touched.end - s->touched.start);
+	tdp_gather_flush(t, g);
 	mm_release(t->host);
-	t->stats.flushes++;
 	t->stats.commits++;
 }
 
-/* Can the format and the host express all slots of the draft? */
-static enum status check_draft(const struct tdp *t, struct slot_txn *txn)
+/* Tables that were shared with a copy know now that the copy points to them. */
+static void adopt_children(const struct tdp_view *w, uint64_t *table, unsigned level)
 {
-	uint64_t frames = BIT(t->format->maxphyaddr - PAGE_SHIFT);
+	for (unsigned i = 0; level > 1 && i < SPTE_PER_TABLE; i++) {
+		uint64_t value = tdp_read_entry(&table[i]);
 
-	if (txn->error)
-		return txn->error;
-	if (txn->base_version != t->slots->version)
-		return slot_refuse(txn, ERR_BUSY, "the layout changed since the transaction began",
-				   NULL);
+		if (spte_is_table(w->format, value, level))
+			virt_to_page(tdp_child(w, value))->parent = &table[i];
+	}
+}
+
+/* After the commit, and without `lock`: back-pointers belong to who has layout_lock. */
+static void adopt(struct build *b)
+{
+	const struct stage *s = &b->stage;
+	uint64_t *table;
+
+	if (!s->table)
+		return;
+	adopt_children(b->view, s->table, s->level);
+	while ((table = tdp_list_pop(&b->fresh)))
+		adopt_children(b->view, table, tdp_table_level(virt_to_page(table)));
+	mm_free(s->image);
+}
+
+/* Can the format and the host express all slots of the draft? */
+static enum status check_view(const struct tdp_view *w, struct slot_txn *txn)
+{
+	uint64_t frames, limit;
+
+	if (!w->root)
+		return OK;
+	frames = BIT(w->format->maxphyaddr - PAGE_SHIFT);
+	limit = tdp_limit(w);
 	for (uint32_t i = 0; i < txn->draft->count; i++) {
 		const struct slot *s = &txn->draft->slot[i];
 
-		if (!spte_access_legal(t->format, s->access))
+		if (w->id == TDP_CPU && !spte_access_legal(w->format, s->access))
 			return slot_refuse(txn, ERR_UNSUPPORTED,
 					   "rights that this CPU cannot express", s);
 		if (s->pfn.v >= frames || s->npages > frames - s->pfn.v)
-			return slot_refuse(txn, ERR_RANGE, "beyond this CPU's physical addresses",
+			return slot_refuse(txn, ERR_RANGE, "beyond the host's physical addresses",
+					   s);
+		if (slot_end(s) > limit)
+			return slot_refuse(txn, ERR_RANGE, "beyond what the table can translate",
 					   s);
 	}
 	return OK;
 }
 
-static enum status commit_locked(struct tdp *t, struct slot_txn *txn)
+static enum status check_draft(const struct tdp *t, struct slot_txn *txn)
 {
-	struct build b = { .t = t, .old = t->slots, .new = txn->draft };
-	struct slot_set *old_set = t->slots;
-	struct stage stage;
+	if (txn->error)
+		return txn->error;
+	if (txn->base_version != t->slots->version)
+		return slot_refuse(txn, ERR_BUSY, "the layout changed since the transaction began",
+				   NULL);
+	if (check_view(&t->view[TDP_CPU], txn))
+		return txn->error;
+	return check_view(&t->view[TDP_DMA], txn);
+}
 
+/* Attempts to prepare without `lock`. A guest that faults all the time waits for itself then. */
+#define PREPARE_TRIES 3
+
+/*
+ * Prepare while the cores go on faulting. If one of them changed a table meanwhile, a copy may lack
+ * that change: once more. On success `lock` is held, and what was prepared is up to date.
+ */
+static enum status prepare_and_lock(struct tdp *t, struct build b[TDP_VIEWS])
+{
+	enum status status;
+
+	for (unsigned tries = 0;; tries++) {
+		bool locked = tries == PREPARE_TRIES;
+		uint64_t changes;
+
+		if (locked)
+			spin_lock(&t->lock);
+		changes = __atomic_load_n(&t->changes, __ATOMIC_ACQUIRE);
+		status = prepare_all(b);
+		if (!status && !locked)
+			spin_lock(&t->lock);
+		if (!status && t->changes == changes)
+			return OK;
+		if (!status || locked)
+			spin_unlock(&t->lock);
+		if (status)
+			return status;
+		t->stats.prepared_again++;
+		discard(&b[TDP_CPU]);
+		discard(&b[TDP_DMA]);
+	}
+}
+
+/*
+ * Where two slots have become one, or one has grown, a table may be all that one leaf can say. Such
+ * places are borders of old slots inside of new ones.
+ */
+static void merge_borders(struct tdp *t, const struct slot_set *old)
+{
+	for (uint32_t i = 0; i < 2 * old->count; i++) {
+		const struct slot *s = &old->slot[i / 2];
+		uint64_t border = i % 2 ? slot_end(s) : s->base.v;
+		const struct slot *now = slot_find(t->slots, GFN(border));
+		struct tdp_gather g = { 0 };
+
+		if (!now || now->base.v == border)
+			continue;
+		spin_lock(&t->lock);
+		for (unsigned v = 0; v < TDP_VIEWS; v++)
+			if (t->view[v].root)
+				tdp_collapse_at(&t->view[v], border, &g);
+		if (g.count)
+			tdp_gather_flush(t, &g);
+		spin_unlock(&t->lock);
+		tdp_gather_free(t, &g);
+	}
+}
+
+/* Under layout_lock. */
+static enum status commit(struct tdp *t, struct slot_txn *txn)
+{
+	struct slot_set *old = t->slots;
+	struct build b[TDP_VIEWS];
+	struct tdp_gather g = { 0 };
+
+	for (unsigned i = 0; i < TDP_VIEWS; i++)
+		b[i] = (struct build){ .view = &t->view[i], .old = old, .new = txn->draft };
 	if (check_draft(t, txn))
 		return txn->error;
-	if (prepare(&b, &stage))
+	if (prepare_and_lock(t, b))
 		return slot_refuse(txn, ERR_NOMEM, "the guest's budget has no page for a table",
 				   NULL);
-	txn->draft->version = old_set->version + 1;
-	publish(&b, &stage, txn->draft);
+	txn->draft->version = old->version + 1;
+	publish(t, b, txn->draft, &g);
+	spin_unlock(&t->lock);
 	txn->draft = NULL;
-	tdp_list_free(t, &b.dead);
-	mm_free(stage.image);
-	mm_free(old_set);
+	for (unsigned i = 0; i < TDP_VIEWS; i++) {
+		adopt(&b[i]);
+		g.tables[i] = b[i].tables;
+		g.trees[i] = b[i].trees;
+	}
+	tdp_gather_free(t, &g);
+	if (t->zap_all && g.count)
+		tdp_zap_range(t, ALL_GFNS);
+	merge_borders(t, old);
+	mm_free(old);
 	return OK;
+}
+
+static void count_refused(struct tdp *t)
+{
+	spin_lock(&t->lock);
+	t->stats.refused++;
+	spin_unlock(&t->lock);
 }
 
 enum status tdp_begin(struct tdp *t, struct slot_txn *txn, unsigned room)
 {
 	*txn = (struct slot_txn){ 0 };
-	spin_lock(&t->lock);
+	spin_lock(&t->layout_lock);
 	txn->base_version = t->slots->version;
 	if (room > SLOT_MAX - t->slots->count)
 		slot_refuse(txn, ERR_RANGE, "too many slots", NULL);
 	else if (!(txn->draft = slot_set_copy(t->budget, t->slots, room)))
 		slot_refuse(txn, ERR_NOMEM, "the guest's budget has no page for the slots", NULL);
+	spin_unlock(&t->layout_lock);
 	if (txn->error)
-		t->stats.refused++;
-	spin_unlock(&t->lock);
+		count_refused(t);
 	return txn->error;
 }
 
@@ -245,12 +419,12 @@ enum status tdp_commit(struct tdp *t, struct slot_txn *txn)
 {
 	enum status status;
 
-	spin_lock(&t->lock);
-	status = commit_locked(t, txn);
-	if (status)
-		t->stats.refused++;
-	spin_unlock(&t->lock);
-	if (status)
+	spin_lock(&t->layout_lock);
+	status = commit(t, txn);
+	spin_unlock(&t->layout_lock);
+	if (status) {
+		count_refused(t);
 		tdp_abort(t, txn);
+	}
 	return status;
 }

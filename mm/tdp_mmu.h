@@ -11,30 +11,52 @@
  * The second-level ("two-dimensional paging") tables of one guest and its slots. docs/mmu.md
  * explains the design.
  *
- * `lock` serializes all who write the tables or publish slots. It is never taken in a read section
- * (mm_host.h). No function here may be called in one unless it says so.
+ * Two locks, taken in this order, none of them in a read section (mm_host.h):
+ *  - `layout_lock`, for long work: whoever changes slots, or unlinks and frees tables. No fault
+ *    ever waits for it.
+ *  - `lock`, for short work: each store to a live entry, and the exchange of the slot set. What is
+ *    done under it is bounded by a few tables, whatever the guest's size.
+ * No function here may be called in a read section, or with a lock held, unless it says so.
  */
 struct tdp_stats {
-	uint64_t tables; /* table pages in use, the root included */
-	uint64_t fixed;  /* faults by result ... */
+	uint64_t tables; /* table pages in use, roots included; atomic */
+	uint64_t fixed;  /* faults by result, under `lock` ... */
 	uint64_t spurious;
-	uint64_t mmio;  /* counted without the lock: approximate if cores race */
+	uint64_t mmio;  /* ... but these are counted without it: approximate if cores race */
 	uint64_t retry; /* the same */
-	uint64_t error;
+	uint64_t error; /* the same */
 	uint64_t commits;
-	uint64_t refused; /* transactions that failed, for whatever reason */
+	uint64_t refused;        /* transactions that failed, for whatever reason */
+	uint64_t prepared_again; /* transactions that a fault overtook */
 	uint64_t flushes;
 	uint64_t zaps;
+	uint64_t splits;       /* large leaves split in place, for whatever reason */
+	uint64_t collapses;    /* tables merged back in place */
+	uint64_t nx_splits;    /* of `splits`: to make a page executable */
+	uint64_t nx_recovered; /* of `collapses`: by tdp_nx_recover() */
+};
+
+/* A table of the guest, with the walker that it is for. */
+struct tdp_view {
+	struct tdp *tdp;
+	enum tdp_view_id id;
+	const struct spte_format *format;
+	uint64_t *root; /* NULL: there is no such view. Else constant. */
 };
 
 struct tdp {
-	const struct spte_format *format;
 	struct page_budget *budget; /* pays for tables and slot sets */
 	void *host;                 /* for mm_host.h */
+	struct spinlock layout_lock;
 	struct spinlock lock;
-	uint64_t *root;         /* constant: the root table stays as long as the guest */
+	struct tdp_view view[TDP_VIEWS];
 	struct slot_set *slots; /* published with release order; see tdp_slots() */
-	struct tdp_stats stats; /* under `lock`, where not said otherwise */
+	uint64_t
+		changes; /* of tables, by faults; under `lock`. Tells a transaction to start over. */
+	bool zap_all;    /* under layout_lock */
+	bool nx_huge;    /* no executable large leaves; written under both locks */
+	struct page_list nx_list; /* tables that exist because of it, the oldest first; `lock` */
+	struct tdp_stats stats;   /* under `lock`, where not said otherwise */
 };
 
 /*
@@ -47,8 +69,19 @@ enum status tdp_init(struct tdp *t, const struct spte_format *f, struct page_bud
 /* Free everything. The guest has stopped for good; its cores and devices are flushed first. */
 void tdp_destroy(struct tdp *t);
 
-/* The value for EPTP, or for nCR3. Constant until tdp_destroy(). */
-uint64_t tdp_root(const struct tdp *t);
+/* The value for EPTP, for nCR3, or the address for the IOMMU's entry. Constant while it exists. */
+uint64_t tdp_root(const struct tdp *t, enum tdp_view_id view);
+
+/*
+ * Make the table for the guest's devices: complete on return, since devices cannot retry, and kept
+ * so by every transaction from then on. Only memory is in it (RAM, ROM, shared), no device's
+ * registers. Called before any IOMMU is pointed at the table. ERR_NOMEM; ERR_RANGE if the format
+ * cannot reach a slot; ERR_BUSY if there is one already.
+ */
+enum status tdp_attach_dma(struct tdp *t, const struct spte_format *f) must_check;
+
+/* Free it. No IOMMU points at it any more; whatever they still cache is flushed here. */
+void tdp_detach_dma(struct tdp *t);
 
 /*
  * Begin a transaction that adds at most `room` slots. ERR_NOMEM, ERR_RANGE (more than SLOT_MAX).
@@ -58,13 +91,14 @@ enum status tdp_begin(struct tdp *t, struct slot_txn *txn, unsigned room) must_c
 
 /*
  * Make the draft the guest's layout, tables included: everything that may fail comes first, then
- * the cores are held, at most 512 entries of one table are exchanged, and the cores go on with the
- * new layout. What the old layout does not share with the new one is flushed everywhere on return,
- * so its backing may be given away. New slots are mapped at once, with the largest pages.
+ * the cores are held, at most 512 entries of one table of each view are exchanged, and the cores go
+ * on with the new layout. What the old layout does not share with the new one is flushed everywhere
+ * on return, so its backing may be given away. New slots are mapped at once, with the largest pages.
  *
  * On error nothing has changed, and txn->reason and txn->culprit say why: what an edit returned,
  * ERR_BUSY (another transaction was faster), ERR_UNSUPPORTED (rights that the format lacks),
- * ERR_RANGE (beyond the host's physical addresses), ERR_NOMEM. The transaction is over either way.
+ * ERR_RANGE (beyond the host's physical addresses, or what the IOMMU translates), ERR_NOMEM. The
+ * transaction is over either way.
  */
 enum status tdp_commit(struct tdp *t, struct slot_txn *txn) must_check;
 void tdp_abort(struct tdp *t, struct slot_txn *txn);
@@ -89,17 +123,59 @@ struct tdp_fault {
 /* Handle an EPT violation or a nested page fault. On the faulting core, outside read sections. */
 enum tdp_result tdp_fault(struct tdp *t, struct tdp_fault *fault) must_check;
 
-/* Map what slots cover in the range and is not mapped. ERR_NOMEM leaves a part mapped. */
+/*
+ * Map what slots cover in the range and the cores' table does not map. ERR_NOMEM leaves a part
+ * mapped.
+ */
 enum status tdp_populate(struct tdp *t, gfn_t start, uint64_t npages) must_check;
 
 /*
- * Take away all translations of the slot that begins at `base`, tables included, flushed on
- * return; the slot stays and faults map it again. ERR_NOT_FOUND.
+ * Take away all translations of the slot that begins at `base` from the cores' table, flushed on
+ * return; the slot stays and faults map it again. Devices keep theirs. ERR_NOT_FOUND.
  */
 enum status tdp_zap_slot(struct tdp *t, gfn_t base) must_check;
 
-/* The same for the whole guest. */
+/* The same for all slots. */
 void tdp_zap_all(struct tdp *t);
+
+/*
+ * Take away what one table of the cores' translates, by its back-pointer and not by a walk from the
+ * root. The address may come from an earlier look (tdp_lookup()) and be out of date:
+ * ERR_NOT_FOUND if no table below the root is there now.
+ */
+enum status tdp_zap_table(struct tdp *t, hpa_t table) must_check;
+
+/*
+ * Diagnosis: each transaction that takes something away also zaps all the rest of the cores' table.
+ * Slower, and it must not change what any guest can see.
+ */
+void tdp_set_zap_all(struct tdp *t, bool on);
+
+/*
+ * Split in place the leaf that maps the frame, until a leaf of at most `level` does. Whoever uses
+ * it does not notice. OK if nothing is to be done; ERR_NOT_FOUND if nothing is mapped; ERR_NOMEM.
+ */
+enum status tdp_split(struct tdp *t, enum tdp_view_id view, gfn_t gfn, unsigned level) must_check;
+
+/*
+ * Merge in place what the slots allow to be one large leaf, in both views, where it touches the
+ * range. Returns how many tables that freed.
+ */
+uint64_t tdp_collapse(struct tdp *t, gfn_t start, uint64_t npages);
+
+/*
+ * iTLB multihit (CVE-2018-12207): while it is on, large leaves are never executable. A fetch splits
+ * them in place down to the one page. Switching it zaps the cores' table, which is filled anew by
+ * faults; transactions and faults go on meanwhile.
+ */
+void tdp_set_nx_huge(struct tdp *t, bool on);
+
+/*
+ * Look at the `max` oldest regions that were split for a fetch, and merge those in place of which no
+ * executable page has been accessed since the last look; where hardware keeps no accessed flags,
+ * since they were split. One flush. Returns how many were merged.
+ */
+unsigned tdp_nx_recover(struct tdp *t, unsigned max);
 
 /*
  * The current slot set. Only in a read section, and only valid until its end: this is how exit
@@ -134,7 +210,8 @@ struct tdp_walk {
 	hpa_t hpa; /* of the byte */
 };
 
-void tdp_lookup(struct tdp *t, gpa_t gpa, struct tdp_walk *walk);
+/* Nothing is mapped in a view that does not exist. */
+void tdp_lookup(struct tdp *t, enum tdp_view_id view, gpa_t gpa, struct tdp_walk *walk);
 
 /* Count the leaves of each level by walking everything: for the monitor. */
 struct tdp_census {
@@ -142,7 +219,7 @@ struct tdp_census {
 	uint64_t tables[SPTE_LEVELS_MAX + 1];
 };
 
-void tdp_census(struct tdp *t, struct tdp_census *census);
+void tdp_census(struct tdp *t, enum tdp_view_id view, struct tdp_census *census);
 
 /* A copy of the counters. */
 struct tdp_stats tdp_stats(struct tdp *t);

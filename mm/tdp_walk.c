@@ -12,19 +12,19 @@ static void finish_walk(struct tdp_walk *w, const struct spte_info *leaf, gpa_t 
 	w->hpa = HPA(leaf->hpa.v | (gpa.v & ((spte_span(level) << PAGE_SHIFT) - 1)));
 }
 
-static void walk(const struct tdp *t, gpa_t gpa, struct tdp_walk *w)
+static void walk(const struct tdp_view *view, gpa_t gpa, struct tdp_walk *w)
 {
-	const uint64_t *table = t->root;
+	const uint64_t *table = view->root;
 
 	w->access = ACCESS_RWX;
-	for (unsigned level = t->format->levels; level > 0; level--) {
+	for (unsigned level = view->format->levels; level > 0; level--) {
 		struct tdp_step *s = &w->step[w->steps++];
 
 		s->level = level;
 		s->index = spte_index(gpa_to_gfn(gpa).v, level);
 		s->table = virt_to_hpa(table);
 		s->entry = tdp_read_entry(&table[s->index]);
-		s->info = spte_decode(t->format, s->entry, level);
+		s->info = spte_decode(view->format, s->entry, level);
 		w->access &= s->info.access;
 		if (s->info.state == SPTE_STATE_LEAF)
 			finish_walk(w, &s->info, gpa, level);
@@ -36,37 +36,37 @@ static void walk(const struct tdp *t, gpa_t gpa, struct tdp_walk *w)
 		w->access = 0;
 }
 
-void tdp_lookup(struct tdp *t, gpa_t gpa, struct tdp_walk *w)
+void tdp_lookup(struct tdp *t, enum tdp_view_id view, gpa_t gpa, struct tdp_walk *w)
 {
 	*w = (struct tdp_walk){ 0 };
-	if (gpa.v >> (SLOT_GFN_BITS + PAGE_SHIFT))
-		return;
 	spin_lock(&t->lock);
-	walk(t, gpa, w);
+	if (t->view[view].root && gpa_to_gfn(gpa).v < tdp_limit(&t->view[view]))
+		walk(&t->view[view], gpa, w);
 	spin_unlock(&t->lock);
 }
 
 /* Recursion: at most one call for each level. */
-static void count_tree(const struct tdp *t, const uint64_t *table, unsigned level,
+static void count_tree(const struct tdp_view *w, const uint64_t *table, unsigned level,
 		       struct tdp_census *c)
 {
 	c->tables[level]++;
 	for (unsigned i = 0; i < SPTE_PER_TABLE; i++) {
 		uint64_t entry = tdp_read_entry(&table[i]);
 
-		if (spte_is_leaf(t->format, entry, level))
+		if (spte_is_leaf(w->format, entry, level))
 			c->leaves[level]++;
-		else if (spte_is_table(t->format, entry, level))
-			count_tree(t, tdp_child(t, entry), level - 1, c);
+		else if (spte_is_table(w->format, entry, level))
+			count_tree(w, tdp_child(w, entry), level - 1, c);
 	}
 }
 
-void tdp_census(struct tdp *t, struct tdp_census *c)
+void tdp_census(struct tdp *t, enum tdp_view_id view, struct tdp_census *c)
 {
 	*c = (struct tdp_census){ 0 };
-	spin_lock(&t->lock);
-	count_tree(t, t->root, t->format->levels, c);
-	spin_unlock(&t->lock);
+	spin_lock(&t->layout_lock);
+	if (t->view[view].root)
+		count_tree(&t->view[view], t->view[view].root, t->view[view].format->levels, c);
+	spin_unlock(&t->layout_lock);
 }
 
 struct tdp_stats tdp_stats(struct tdp *t)

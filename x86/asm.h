@@ -113,6 +113,12 @@ DEFINE_CR(2)
 DEFINE_CR(3)
 DEFINE_CR(4)
 
+/* Write a line back and drop it, ordered with the stores before it (SDM vol. 2, CLFLUSH). */
+static inline void clflush(const void *line)
+{
+	__asm__ volatile("clflush %0" : : "m"(*(const char *)line) : "memory");
+}
+
 static inline void invlpg(const void *va)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");

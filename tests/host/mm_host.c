@@ -203,7 +203,7 @@ static void walk(enum walker w)
 		read_table(w, table_at(decode(known[i].value, known[i].level).hpa),
 			   known[i].level - 1, known[i].base);
 	free(known);
-	read_table(w, machine.tdp->root, 4, 0);
+	read_table(w, machine.tdp->view[TDP_CPU].root, 4, 0);
 }
 
 void machine_walk(void)
@@ -216,21 +216,31 @@ void machine_walk(void)
 }
 
 /*
- * A leaf that a walker holds is what the slots say, everywhere in its span, and it is still there:
- * whatever took it away was to flush it.
+ * A leaf that a walker holds is what the slots say, everywhere in its span, and it is still there,
+ * perhaps in other pieces: whatever took it away, or took a right away, was to flush it.
  */
-static void check_leaf(const struct slot_set *set, const struct cached *c, const char *who)
+static bool still_valid(const struct slot_set *set, const struct cached *c)
 {
 	struct decoded d = decode(c->value, c->level);
 	const struct slot *s = slot_find(set, GFN(c->base));
+	uint64_t end = c->base + span_of(c->level);
 	struct translation tr;
 
-	if (s && c->base + span_of(c->level) <= slot_end(s) &&
-	    slot_pfn(s, GFN(c->base)).v == d.hpa >> PAGE_SHIFT && d.access == s->access &&
-	    d.type == s->type && machine_translate(c->base, &tr) && tr.level == c->level)
-		return;
-	fail_msg("%s: stale translation of gfn %#llx, level %u: %#llx", who,
-		 (unsigned long long)c->base, c->level, (unsigned long long)c->value);
+	if (!s || end > slot_end(s) || slot_pfn(s, GFN(c->base)).v != d.hpa >> PAGE_SHIFT ||
+	    d.access & ~s->access || d.type != s->type)
+		return false;
+	for (uint64_t gfn = c->base; gfn < end; gfn = tr.end)
+		if (!machine_translate(gfn, &tr) || d.access & ~tr.access ||
+		    tr.pfn != slot_pfn(s, GFN(gfn)).v)
+			return false;
+	return true;
+}
+
+static void check_leaf(const struct slot_set *set, const struct cached *c, const char *who)
+{
+	if (!still_valid(set, c))
+		fail_msg("%s: stale translation of gfn %#llx, level %u: %#llx", who,
+			 (unsigned long long)c->base, c->level, (unsigned long long)c->value);
 }
 
 static void check_cache(enum walker w)
@@ -252,7 +262,7 @@ void machine_check(void)
 
 bool machine_translate(uint64_t gfn, struct translation *tr)
 {
-	const uint64_t *table = machine.tdp->root;
+	const uint64_t *table = machine.tdp->view[TDP_CPU].root;
 
 	tr->access = ACCESS_RWX;
 	for (unsigned level = 4;; level--) {
@@ -272,8 +282,10 @@ bool machine_translate(uint64_t gfn, struct translation *tr)
 
 static bool matches(const struct slot *s, uint64_t gfn, const struct translation *tr)
 {
-	return s && slot_pfn(s, GFN(gfn)).v == tr->pfn && s->access == tr->access &&
-	       s->type == tr->type;
+	unsigned lost = machine.tdp->nx_huge ? ACCESS_X : 0;
+
+	return s && slot_pfn(s, GFN(gfn)).v == tr->pfn && s->type == tr->type &&
+	       (s->access == tr->access || (s->access & ~lost) == tr->access);
 }
 
 /*
@@ -308,7 +320,7 @@ static void check_between(struct cached written)
 static bool locate(enum walker w, const uint64_t *entry, struct cached *at)
 {
 	const struct cache *c = &machine.tables[w];
-	uint64_t offset = (uint64_t)(entry - machine.tdp->root);
+	uint64_t offset = (uint64_t)(entry - machine.tdp->view[TDP_CPU].root);
 
 	if (offset < 512) {
 		*at = (struct cached){ .base = offset * span_of(4), .level = 4 };
@@ -329,7 +341,13 @@ static bool locate(enum walker w, const uint64_t *entry, struct cached *at)
 	return false;
 }
 
-uint64_t mm_entry_xchg(void *host, uint64_t *entry, uint64_t value)
+void mm_table_ready(void *host, const uint64_t *table)
+{
+	assert_ptr_equal(host, &machine);
+	assert_non_null(table);
+}
+
+uint64_t mm_entry_xchg(void *host, enum tdp_view_id view unused, uint64_t *entry, uint64_t value)
 {
 	uint64_t old = *entry;
 	struct cached at;
@@ -387,15 +405,17 @@ static void cache_flush(struct cache *c, uint64_t start, uint64_t end)
 	*c = kept;
 }
 
-void mm_flush(void *host, gfn_t start, uint64_t npages)
+void mm_flush(void *host, unsigned views unused, const struct gfn_range *ranges, unsigned count)
 {
 	assert_ptr_equal(host, &machine);
 	assert_false(machine.reading);
 	machine.flushes++;
-	machine.flushed_pages += npages;
-	for (enum walker w = 0; w < WALKERS && npages; w++) {
-		cache_flush(&machine.leaves[w], start.v, start.v + npages);
-		cache_flush(&machine.tables[w], start.v, start.v + npages);
+	for (unsigned i = 0; i < count; i++) {
+		machine.flushed_pages += ranges[i].end - ranges[i].start;
+		for (enum walker w = 0; w < WALKERS; w++) {
+			cache_flush(&machine.leaves[w], ranges[i].start, ranges[i].end);
+			cache_flush(&machine.tables[w], ranges[i].start, ranges[i].end);
+		}
 	}
 	machine_walk();
 }
@@ -441,7 +461,7 @@ void mm_free(void *first)
 		return;
 	hpa = virt_to_hpa(first).v;
 	if (machine.tdp)
-		assert_ptr_not_equal(first, machine.tdp->root);
+		assert_ptr_not_equal(first, machine.tdp->view[TDP_CPU].root);
 	for (enum walker w = 0; w < WALKERS; w++) {
 		const struct cache *c = &machine.tables[w];
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The second-level MMU: slots and transactions, one suite over all formats. */
 // sources: tests/host/mm_fixture.c tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c
-// sources: mm/spte_ept.c mm/spte_npt.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_commit.c mm/tdp_walk.c
+// sources: mm/spte_ept.c mm/spte_npt.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c
+// sources: mm/tdp_resize.c mm/tdp_nx.c mm/tdp_commit.c mm/tdp_walk.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ static void test_largest_pages(void **state unused)
 	expect_unmapped(2 * gib - 4);
 	expect_unmapped(4 * gib + 5);
 	if (v->max_level == 3) {
-		tdp_census(&tdp, &census);
+		tdp_census(&tdp, TDP_CPU, &census);
 		assert_int_equal(census.leaves[3], 2);
 		assert_int_equal(census.leaves[2], 0);
 		assert_int_equal(census.leaves[1], 8);
@@ -359,12 +360,12 @@ static void test_room(void **state unused)
 /* EPTP as the SDM wants it (25.6.11), nCR3 a bare address; neither ever changes. */
 static void test_root(void **state unused)
 {
-	uint64_t root = tdp_root(&tdp);
+	uint64_t root = tdp_root(&tdp, TDP_CPU);
 
 	assert_int_equal(root & 0xfff, v->amd ? 0 : v->ept.ad ? 0x5e : 0x1e);
 	create(ram(BIT(27), 2000, 1));
 	delete (BIT(27));
-	assert_int_equal(tdp_root(&tdp), root);
+	assert_int_equal(tdp_root(&tdp, TDP_CPU), root);
 }
 
 /* A change of names only: a new version, and nobody is disturbed. */
@@ -390,7 +391,7 @@ static void test_illegal_changes(void **state unused)
 {
 	uint64_t leaf = spte_make_leaf(&format, PFN(1), 1, ACCESS_RWX, MEM_WB);
 	uint64_t other = spte_make_leaf(&format, PFN(2), 1, ACCESS_RWX, MEM_WB);
-	struct tdp *t = &tdp;
+	struct tdp_view *t = &tdp.view[TDP_CPU];
 	uint64_t entry;
 
 	machine.tdp = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The second-level MMU: faults, look-ups, and every allocation made to fail. */
 // sources: tests/host/mm_fixture.c tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c
-// sources: mm/spte_ept.c mm/spte_npt.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_commit.c mm/tdp_walk.c
+// sources: mm/spte_ept.c mm/spte_npt.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c
+// sources: mm/tdp_resize.c mm/tdp_nx.c mm/tdp_commit.c mm/tdp_walk.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -109,20 +110,21 @@ static void test_fault_uses_large_pages(void **state unused)
 /* The budget is exhausted: the fault says so, and nothing half-built stays. */
 static void test_fault_without_memory(void **state unused)
 {
+	uint64_t limit = budget.limit;
 	struct tdp_fault f;
 
 	machine.gaps = true;
 	create(ram(5, 5, 5));
 	tdp_zap_all(&tdp);
-	for (long n = 0; n < 3; n++) {
-		fail_after = n;
+	for (unsigned n = 0; n < 3; n++) {
+		budget.limit = budget.used + n;
 		assert_int_equal(fault(7, ACCESS_R, &f), TDP_ERROR);
 		assert_int_equal(f.error, ERR_NOMEM);
 		assert_int_equal(tdp_stats(&tdp).tables, 1);
 	}
-	fail_after = 3;
+	budget.limit = budget.used + 3;
 	assert_int_equal(fault(7, ACCESS_R, &f), TDP_FIXED);
-	fail_after = -1;
+	budget.limit = limit;
 }
 
 static void test_translate_and_lookup(void **state unused)
@@ -148,19 +150,19 @@ static void test_translate_and_lookup(void **state unused)
 	assert_int_equal(tdp_translate(&tdp, GPA(4000ull << 12), ACCESS_R, &hpa, &left), ERR_FAULT);
 	mm_read_end();
 
-	tdp_lookup(&tdp, GPA(1001ull << 12 | 5), &w);
+	tdp_lookup(&tdp, TDP_CPU, GPA(1001ull << 12 | 5), &w);
 	assert_true(w.mapped);
 	assert_int_equal(w.steps, 4);
 	assert_int_equal(w.hpa.v, 2001ull << 12 | 5);
 	assert_int_equal(w.level, 1);
 	assert_int_equal(w.access, ACCESS_R);
 	assert_int_equal(w.type, MEM_UC);
-	assert_int_equal(w.step[0].table.v, tdp_root(&tdp) & PAGE_MASK);
+	assert_int_equal(w.step[0].table.v, tdp_root(&tdp, TDP_CPU) & PAGE_MASK);
 	assert_int_equal(w.step[3].info.state, SPTE_STATE_LEAF);
-	tdp_lookup(&tdp, GPA(2ull << 40), &w);
+	tdp_lookup(&tdp, TDP_CPU, GPA(2ull << 40), &w);
 	assert_false(w.mapped);
 	assert_int_equal(w.steps, 1);
-	tdp_lookup(&tdp, GPA(UINT64_MAX), &w);
+	tdp_lookup(&tdp, TDP_CPU, GPA(UINT64_MAX), &w);
 	assert_int_equal(w.steps, 0);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 // sources: tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c mm/spte_ept.c mm/spte_npt.c
-// sources: mm/tdp_table.c mm/tdp_mmu.c mm/tdp_commit.c mm/tdp_walk.c
+// sources: mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c
+// sources: mm/tdp_resize.c mm/tdp_nx.c mm/tdp_commit.c mm/tdp_walk.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -267,7 +268,7 @@ static void compare_counters(void)
 	uint64_t tables = 0, set_pages;
 	struct tdp_census census;
 
-	tdp_census(&tdp, &census);
+	tdp_census(&tdp, TDP_CPU, &census);
 	for (unsigned level = 1; level <= 4; level++)
 		tables += census.tables[level];
 	assert_int_equal(tables, tdp_stats(&tdp).tables);

@@ -78,10 +78,15 @@ void mm_free(void *first)
 	page_free(first);
 }
 
-uint64_t mm_entry_xchg(void *host unused, uint64_t *entry, uint64_t value)
+uint64_t mm_entry_xchg(void *host unused, enum tdp_view_id view unused, uint64_t *entry,
+		       uint64_t value)
 {
 	bench_host.stores++;
 	return __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
+}
+
+void mm_table_ready(void *host unused, const uint64_t *table unused)
+{
 }
 
 void mm_hold(void *host unused)
@@ -97,7 +102,8 @@ void mm_release(void *host unused)
 		bench_host.pause = bench_now() - bench_host.held_at;
 }
 
-void mm_flush(void *host unused, gfn_t start unused, uint64_t npages unused)
+void mm_flush(void *host unused, unsigned views unused, const struct gfn_range *ranges unused,
+	      unsigned count unused)
 {
 	bench_host.flushes++;
 }

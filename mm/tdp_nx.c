@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mm/mm_host.h"
+#include "mm/tdp_table.h"
+
+/*
+ * iTLB multihit (CVE-2018-12207): on the processors concerned, a guest that changes the size of a
+ * page it executes from can stop the machine. So no large leaf is executable; a fetch splits the
+ * leaf in place, and the one page becomes executable. Later the region is merged again.
+ */
+
+enum status tdp_nx_grant(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf)
+{
+	struct tdp *t = w->tdp;
+	enum status s;
+
+	while (leaf->level > 1) {
+		struct page *page;
+
+		s = tdp_split_leaf(w, gfn, leaf);
+		if (s)
+			return s;
+		page = virt_to_page(leaf->entry);
+		page->tag |= TDP_TAG_NX_SPLIT;
+		page_list_append(&t->nx_list, page);
+		t->stats.nx_splits++;
+	}
+	tdp_set_entry(w, leaf->entry, 1, spte_add_access(w->format, leaf->value, ACCESS_X),
+		      TDP_WIDEN);
+	return OK;
+}
+
+/*
+ * Has any executable page of the region been accessed since its flags were cleared here? Clears
+ * them for the next look. Without flags from hardware the answer is no.
+ */
+static bool still_needed(struct tdp_view *w, struct page *page, struct tdp_gather *g)
+{
+	uint64_t *table = page_to_virt(page), base;
+	unsigned level = tdp_table_level(page);
+	bool needed = false;
+
+	if (!w->format->accessed || level > 1 || !tdp_table_base(w, page, &base))
+		return false;
+	for (unsigned i = 0; i < SPTE_PER_TABLE; i++) {
+		uint64_t value = tdp_read_entry(&table[i]);
+
+		if (!spte_present(w->format, value) || !(value & w->format->accessed) ||
+		    !(spte_decode(w->format, value, level).access & ACCESS_X))
+			continue;
+		tdp_set_entry(w, &table[i], level, value & ~w->format->accessed, TDP_NARROW);
+		tdp_gather_range(g, w->id, base + i, base + i + 1);
+		needed = true;
+	}
+	return needed;
+}
+
+unsigned tdp_nx_recover(struct tdp *t, unsigned max)
+{
+	struct tdp_view *w = &t->view[TDP_CPU];
+	struct tdp_gather g = { 0 };
+	unsigned merged = 0;
+
+	spin_lock(&t->layout_lock);
+	spin_lock(&t->lock);
+	for (unsigned n = min_u64(max, t->nx_list.count); n > 0; n--) {
+		struct page *page = page_list_first(&t->nx_list);
+
+		/* To the end of the list; if it is merged, freeing it takes it off. */
+		page_list_remove(&t->nx_list, page);
+		page_list_append(&t->nx_list, page);
+		if (!still_needed(w, page, &g) && tdp_collapse_table(w, page, &g))
+			merged++;
+	}
+	if (g.count)
+		tdp_gather_flush(t, &g);
+	t->stats.nx_recovered += merged;
+	spin_unlock(&t->lock);
+	tdp_gather_free(t, &g);
+	spin_unlock(&t->layout_lock);
+	return merged;
+}
+
+void tdp_set_nx_huge(struct tdp *t, bool on)
+{
+	spin_lock(&t->layout_lock);
+	spin_lock(&t->lock);
+	t->nx_huge = on;
+	spin_unlock(&t->lock);
+	tdp_zap_range(t, ALL_GFNS);
+	spin_unlock(&t->layout_lock);
+}

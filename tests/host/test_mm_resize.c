@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The second-level MMU: changes of page size in place, executable pages, back-pointers. */
+// sources: tests/host/mm_fixture.c tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c
+// sources: mm/spte_ept.c mm/spte_npt.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c
+// sources: mm/tdp_resize.c mm/tdp_nx.c mm/tdp_commit.c mm/tdp_walk.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "mm_fixture.h"
+
+static struct tdp_view *view;
+
+/* A slot that large pages fill; `large` is what the format makes of it. */
+static unsigned large_slot(void)
+{
+	view = &tdp.view[TDP_CPU];
+	create(ram(gib, gib, 4 * gib));
+	return format.max_level;
+}
+
+/* Switch nx_huge on; it begins with a zap. */
+static void nx_huge(void)
+{
+	tdp_set_nx_huge(&tdp, true);
+	machine_check();
+	assert_int_equal(tdp_populate(&tdp, GFN(0), BIT(36)), OK);
+}
+
+/* Each page of the slot is translated as ever, with at least these rights. */
+static void expect_all_mapped(unsigned access)
+{
+	struct translation tr;
+
+	for (uint64_t gfn = gib; gfn < 2 * gib; gfn = tr.end) {
+		assert_true(machine_translate(gfn, &tr));
+		assert_int_equal(tr.pfn, gfn + 3 * gib);
+		assert_int_equal(tr.access & access, access);
+	}
+}
+
+static unsigned level_of(uint64_t gfn)
+{
+	struct translation tr;
+
+	assert_true(machine_translate(gfn, &tr));
+	return tr.level;
+}
+
+static unsigned access_of(uint64_t gfn)
+{
+	struct translation tr;
+
+	assert_true(machine_translate(gfn, &tr));
+	return tr.access;
+}
+
+static void test_split_in_place(void **state unused)
+{
+	unsigned top = large_slot();
+	uint64_t flushes = machine.flushes;
+
+	for (unsigned level = top; level > 0; level--) {
+		assert_int_equal(tdp_split(&tdp, TDP_CPU, GFN(gib + 5), level), OK);
+		assert_int_equal(level_of(gib + 5), level);
+		expect_all_mapped(ACCESS_RWX);
+		machine_check();
+	}
+	/* Equal translations need no flush, and the neighbours keep their size. */
+	assert_int_equal(machine.flushes, flushes);
+	assert_int_equal(level_of(2 * gib - 1), top > 2 ? 2 : top);
+	assert_int_equal(tdp_stats(&tdp).splits, top - 1);
+	assert_int_equal(tdp_split(&tdp, TDP_CPU, GFN(gib - 1), 1), ERR_NOT_FOUND);
+	assert_int_equal(tdp_split(&tdp, TDP_DMA, GFN(gib), 1), ERR_NOT_FOUND);
+	assert_int_equal(tdp_split(&tdp, TDP_CPU, GFN(BIT(40)), 1), ERR_NOT_FOUND);
+}
+
+static void test_split_without_memory(void **state unused)
+{
+	unsigned top = large_slot();
+
+	fail_after = 0;
+	assert_int_equal(tdp_split(&tdp, TDP_CPU, GFN(gib), 1), top > 1 ? ERR_NOMEM : OK);
+	fail_after = -1;
+	expect_all_mapped(ACCESS_RWX);
+}
+
+static void test_collapse_in_place(void **state unused)
+{
+	unsigned top = large_slot();
+	uint64_t tables = tdp_stats(&tdp).tables, freed;
+
+	assert_int_equal(tdp_split(&tdp, TDP_CPU, GFN(gib + 5), 1), OK);
+	assert_int_equal(tdp_split(&tdp, TDP_CPU, GFN(2 * gib - 1), 1), OK);
+	machine_check();
+	freed = tdp_collapse(&tdp, GFN(0), BIT(36));
+	assert_int_equal(freed, tdp_stats(&tdp).collapses);
+	assert_int_equal(level_of(gib + 5), top);
+	assert_int_equal(tdp_stats(&tdp).tables, tables);
+	expect_all_mapped(ACCESS_RWX);
+	machine_check();
+	assert_int_equal(tdp_collapse(&tdp, GFN(0), BIT(36)), 0);
+	assert_int_equal(tdp_collapse(&tdp, GFN(BIT(36)), 1), 0);
+}
+
+/* What the slots do not allow to be one page is left alone. */
+static void test_collapse_respects_slots(void **state unused)
+{
+	struct slot_txn txn;
+
+	large_slot();
+	begin(&txn, 1);
+	assert_int_equal(slot_resize(&txn, GFN(gib), gib - 1), OK);
+	commit(&txn);
+	assert_int_equal(tdp_collapse(&tdp, GFN(0), BIT(36)), 0);
+	assert_int_equal(level_of(2 * gib - 2), 1);
+	expect_unmapped(2 * gib - 1);
+}
+
+/* Two slots become one that continues: the table between them becomes a large page again. */
+static void test_merged_slots(void **state unused)
+{
+	unsigned top = format.max_level;
+	struct slot_txn txn;
+
+	create(ram(gib, gib / 2 + 3, 4 * gib));
+	create(ram(gib + gib / 2 + 3, gib / 2 - 3, 4 * gib + gib / 2 + 3));
+	assert_int_equal(level_of(gib + gib / 2), 1);
+	begin(&txn, 0);
+	assert_int_equal(slot_delete(&txn, GFN(gib + gib / 2 + 3)), OK);
+	assert_int_equal(slot_resize(&txn, GFN(gib), gib), OK);
+	commit(&txn);
+	assert_int_equal(level_of(gib + gib / 2), top);
+	expect_all_mapped(ACCESS_RWX);
+}
+
+static void test_nx_splits_for_a_fetch(void **state unused)
+{
+	unsigned top = large_slot();
+	struct tdp_fault f;
+
+	nx_huge();
+	assert_int_equal(fault(gib + 7, ACCESS_R, &f), TDP_SPURIOUS);
+	if (top == 1) {
+		assert_int_equal(access_of(gib + 7), ACCESS_RWX);
+		return;
+	}
+	assert_int_equal(level_of(gib + 7), top);
+	assert_int_equal(access_of(gib + 7), ACCESS_RW);
+	assert_int_equal(fault(gib + 7, ACCESS_RX, &f), TDP_FIXED);
+	assert_int_equal(fault(gib + 7, ACCESS_RX, &f), TDP_SPURIOUS);
+	assert_int_equal(level_of(gib + 7), 1);
+	assert_int_equal(access_of(gib + 7), ACCESS_RWX);
+	assert_int_equal(access_of(gib + 6), ACCESS_RW);
+	assert_int_equal(access_of(gib + 8), ACCESS_RW);
+	assert_int_equal(tdp_stats(&tdp).nx_splits, top - 1);
+	expect_all_mapped(ACCESS_RW);
+	machine_check();
+	/* The next page of the region only needs its own right. */
+	assert_int_equal(fault(gib + 8, ACCESS_X, &f), TDP_FIXED);
+	assert_int_equal(tdp_stats(&tdp).nx_splits, top - 1);
+	machine_check();
+	tdp_set_nx_huge(&tdp, false);
+	assert_int_equal(fault(gib + 7, ACCESS_X, &f), TDP_FIXED);
+	assert_int_equal(level_of(gib + 7), top);
+}
+
+/* Hardware notes that the page was accessed. */
+static void access_page(uint64_t gfn)
+{
+	struct tdp_leaf leaf;
+
+	assert_true(tdp_find_leaf(view, gfn, &leaf));
+	*leaf.entry |= format.accessed;
+}
+
+static void test_nx_recovery(void **state unused)
+{
+	unsigned top = large_slot();
+	uint64_t tables = tdp_stats(&tdp).tables, faults;
+	struct tdp_fault f;
+
+	if (top == 1)
+		return;
+	nx_huge();
+	assert_int_equal(fault(gib + 7, ACCESS_X, &f), TDP_FIXED);
+	assert_int_equal(fault(gib + BIG_PAGES, ACCESS_X, &f), TDP_FIXED);
+	faults = tdp_stats(&tdp).fixed;
+	assert_int_equal(tdp.nx_list.count, top);
+	if (format.accessed) {
+		/* Both were accessed when they were made; one of them is again. */
+		assert_int_equal(tdp_nx_recover(&tdp, 100), 0);
+		machine_check();
+		access_page(gib + BIG_PAGES);
+		assert_int_equal(tdp_nx_recover(&tdp, 100), 1);
+		machine_check();
+		assert_int_equal(level_of(gib + 7), 2);
+		assert_int_equal(access_of(gib + 7), ACCESS_RW);
+		assert_int_equal(level_of(gib + BIG_PAGES), 1);
+		assert_int_equal(access_of(gib + BIG_PAGES), ACCESS_RWX);
+	}
+	while (tdp.nx_list.count)
+		tdp_nx_recover(&tdp, 1);
+	assert_int_equal(tdp_nx_recover(&tdp, 1), 0);
+	machine_check();
+	assert_int_equal(level_of(gib + 7), top);
+	assert_int_equal(tdp_stats(&tdp).tables, tables);
+	assert_int_equal(tdp_stats(&tdp).nx_recovered, top);
+	expect_all_mapped(ACCESS_RW);
+	/* All of that without a single fault. */
+	assert_int_equal(tdp_stats(&tdp).fixed, faults);
+}
+
+/* A change of layout next to code takes no right away at 4 KiB. */
+static void test_nx_and_transactions(void **state unused)
+{
+	struct tdp_fault f;
+
+	if (large_slot() == 1)
+		return;
+	nx_huge();
+	assert_int_equal(fault(gib + 7, ACCESS_X, &f), TDP_FIXED);
+	create(ram(3 * gib, 5, 0));
+	delete (3 * gib);
+	assert_int_equal(access_of(gib + 7), ACCESS_RWX);
+	delete (gib);
+	assert_int_equal(tdp.nx_list.count, 0);
+}
+
+static void test_exhausted_budget_merges_first(void **state unused)
+{
+	unsigned top = large_slot();
+	struct tdp_fault f;
+	uint64_t limit;
+
+	if (top == 1)
+		return;
+	nx_huge();
+	assert_int_equal(fault(gib, ACCESS_X, &f), TDP_FIXED);
+	limit = budget.limit;
+	budget.limit = budget.used;
+	/* The second region takes the pages of the first, whose data stay mapped. */
+	assert_int_equal(fault(2 * gib - 1, ACCESS_X, &f), TDP_FIXED);
+	assert_int_equal(access_of(2 * gib - 1), ACCESS_RWX);
+	expect_all_mapped(ACCESS_RW);
+	machine_check();
+	/* Nothing to merge: an error of this guest. */
+	tdp_zap_all(&tdp);
+	budget.limit = budget.used;
+	assert_int_equal(fault(gib, ACCESS_X, &f), TDP_ERROR);
+	assert_int_equal(f.error, ERR_NOMEM);
+	/* Somebody is changing the layout: no fault waits for that. */
+	spin_lock(&tdp.layout_lock);
+	assert_int_equal(fault(gib, ACCESS_X, &f), TDP_RETRY);
+	spin_unlock(&tdp.layout_lock);
+	budget.limit = limit;
+}
+
+static void test_zap_by_back_pointer(void **state unused)
+{
+	struct tdp_walk w;
+	hpa_t table;
+
+	create(ram(gib, 8 * BIG_PAGES, 4 * gib + 1)); /* unaligned: 4 KiB pages */
+	tdp_lookup(&tdp, TDP_CPU, GPA((gib + 3 * BIG_PAGES) << PAGE_SHIFT), &w);
+	table = w.step[w.steps - 1].table;
+	assert_int_equal(w.level, 1);
+	assert_int_equal(tdp_zap_table(&tdp, table), OK);
+	machine_check();
+	for (uint64_t i = 0; i < BIG_PAGES; i++)
+		expect_unmapped(gib + 3 * BIG_PAGES + i);
+	expect_mapped(gib + 3 * BIG_PAGES - 1, 4 * gib + 3 * BIG_PAGES, 1);
+	expect_mapped(gib + 4 * BIG_PAGES, 4 * gib + 1 + 4 * BIG_PAGES, 1);
+	/* It is free now, or not a table, or not even in the pool, or a root. */
+	assert_int_equal(tdp_zap_table(&tdp, table), ERR_NOT_FOUND);
+	assert_int_equal(tdp_zap_table(&tdp, virt_to_hpa(tdp_slots(&tdp))), ERR_NOT_FOUND);
+	assert_int_equal(tdp_zap_table(&tdp, HPA(0)), ERR_NOT_FOUND);
+	assert_int_equal(tdp_zap_table(&tdp, w.step[0].table), ERR_NOT_FOUND);
+}
+
+/* Back-pointers follow when a transaction copies the tables above. */
+static void test_back_pointers_after_commits(void **state unused)
+{
+	struct tdp_walk w;
+	uint64_t end = gib + 8 * BIG_PAGES;
+
+	create(ram(gib, end - gib, 4 * gib + 1));
+	create(ram(0, 5, 0));
+	create(ram(end, 5, 9));
+	delete (0);
+	delete (end);
+	for (uint64_t gfn = gib; gfn < end; gfn += BIG_PAGES) {
+		tdp_lookup(&tdp, TDP_CPU, GPA(gfn << PAGE_SHIFT), &w);
+		for (unsigned i = 1; i < w.steps; i++) {
+			uint64_t base, span = spte_span(w.step[i].level + 1);
+			const struct page *page = virt_to_page(hpa_to_virt(w.step[i].table));
+
+			assert_true(tdp_table_base(&tdp.view[TDP_CPU], page, &base));
+			assert_int_equal(base, gfn & ~(span - 1));
+		}
+	}
+}
+
+static const struct mm_test tests[] = {
+	TEST(test_split_in_place),
+	TEST(test_split_without_memory),
+	TEST(test_collapse_in_place),
+	TEST(test_collapse_respects_slots),
+	TEST(test_merged_slots),
+	TEST(test_nx_splits_for_a_fetch),
+	TEST(test_nx_recovery),
+	TEST(test_nx_and_transactions),
+	TEST(test_exhausted_budget_merges_first),
+	TEST(test_zap_by_back_pointer),
+	TEST(test_back_pointers_after_commits),
+};
+
+int main(void)
+{
+	return run_all(tests, ARRAY_SIZE(tests));
+}
