@@ -24,6 +24,12 @@ static const struct instance instances[] = {
 	  "recreate",
 	  { .bytes = 256 * MIB, .level = 1, .apart = true } },
 	{ "recreate a page's slot, 2 MiB pages", "recreate", { .bytes = 2048 * MIB, .level = 2 } },
+	{ "recreate a page's slot, 500 others",
+	  "recreate",
+	  { .bytes = 256 * MIB, .level = 1, .slots = 500 } },
+	{ "recreate a page's slot, with devices",
+	  "recreate",
+	  { .bytes = 256 * MIB, .level = 1, .dma = true } },
 	{ "commit 1 slot of a page", "commit-pages", { .level = 1, .slots = 1 } },
 	{ "commit 10 slots of a page", "commit-pages", { .level = 1, .slots = 10 } },
 	{ "commit 100 slots of a page", "commit-pages", { .level = 1, .slots = 100 } },
@@ -39,6 +45,12 @@ static const struct instance instances[] = {
 	{ "fault in 32 MiB by 4 KiB", "fault", { .bytes = 32 * MIB, .level = 1 } },
 	{ "fault in 4 GiB by 2 MiB", "fault", { .bytes = 4096 * MIB, .level = 2 } },
 	{ "fault in 512 GiB by 1 GiB", "fault", { .bytes = 512 * 1024 * MIB, .level = 3 } },
+	{ "split 32 regions", "split", { .bytes = 64 * MIB, .level = 2 } },
+	{ "collapse 32 regions", "collapse", { .bytes = 64 * MIB, .level = 2 } },
+	{ "execute in 32 regions", "nx-split", { .bytes = 64 * MIB, .level = 2, .nx = true } },
+	{ "recover 32 regions", "nx-recover", { .bytes = 64 * MIB, .level = 2, .nx = true } },
+	{ "zap 32 tables", "zap-table", { .bytes = 64 * MIB, .level = 1 } },
+	{ "map 64 MiB for devices", "attach-dma", { .bytes = 64 * MIB, .level = 1, .dma = true } },
 	{ "1000 spurious faults", "fault-spurious", { .level = 1, .slots = 500 } },
 	{ "1000 MMIO faults", "fault-mmio", { .level = 1, .slots = 500 } },
 	{ "1000 translations", "translate", { .level = 1, .slots = 500 } },
@@ -58,9 +70,9 @@ static void count(const struct instance *in, const struct bench_format *f)
 		if (op->before)
 			op->before(&g);
 		CALLGRIND_ZERO_STATS;
-		CALLGRIND_TOGGLE_COLLECT;
+		CALLGRIND_START_INSTRUMENTATION;
 		op->run(&g);
-		CALLGRIND_TOGGLE_COLLECT;
+		CALLGRIND_STOP_INSTRUMENTATION;
 	}
 	CALLGRIND_DUMP_STATS_AT(name);
 	bench_close(&g);

@@ -25,7 +25,7 @@ def count(program, folder):
     os.makedirs(folder, exist_ok=True)
     for old in glob.glob(os.path.join(folder, "out*")):
         os.unlink(old)
-    argv = ["valgrind", "-q", "--tool=callgrind", "--collect-atstart=no",
+    argv = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no",
             f"--callgrind-out-file={folder}/out", program]
     try:
         status = subprocess.run(argv, check=False).returncode
@@ -52,6 +52,7 @@ def compare(counts, baseline):
     for name, n in counts.items():
         old = baseline.get(name)
         if not old:
+            print(f"{n:12,}      new  {name}")
             errors.append(f"{name}: not in the baseline")
             continue
         change = n / old - 1

@@ -22,6 +22,9 @@ void bench_pool(uint64_t bytes);
 /* A clock that is never set, in ns. */
 uint64_t bench_now(void);
 
+/* What this program has used of the CPU, in ns. */
+uint64_t bench_cpu_time(void);
+
 /* Print a message like printf() and end the program: the benchmark itself is wrong. */
 noreturn void bench_fail(const char *fmt, ...) printf_like(1, 2);
 

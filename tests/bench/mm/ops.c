@@ -30,9 +30,24 @@ static enum status init_npt(struct spte_format *f)
 			       &(struct npt_caps){ .maxphyaddr = 48, .page_1g = true, .nx = true });
 }
 
+static enum status init_vtd(struct spte_format *f)
+{
+	return spte_format_vtd(f, &(struct vtd_caps){ .haw = 46,
+						      .mgaw = 48,
+						      .agaw_48 = true,
+						      .page_2m = true,
+						      .page_1g = true,
+						      .snoop = true });
+}
+
+static enum status init_amdvi(struct spte_format *f)
+{
+	return spte_format_amdvi(f, &(struct amdvi_caps){ .pa_bits = 48, .va_bits = 64 });
+}
+
 const struct bench_format bench_formats[] = {
-	{ "EPT", init_ept },
-	{ "NPT", init_npt },
+	{ "EPT", "VT-d", init_ept, init_vtd },
+	{ "NPT", "AMD-Vi", init_npt, init_amdvi },
 };
 const unsigned bench_format_count = ARRAY_SIZE(bench_formats);
 
@@ -50,6 +65,12 @@ void bench_open(struct bench_guest *g, const struct bench_format *f, const struc
 	must(f->init(&g->format), f->name);
 	must(page_budget_init(&g->budget, "guest", page_pool_unreserved()), "budget");
 	must(tdp_init(&g->tdp, &g->format, &g->budget, NULL), "tdp_init");
+	if (s->nx)
+		tdp_set_nx_huge(&g->tdp, true);
+	if (s->dma) {
+		must(f->init_dma(&g->dma_format), f->dma_name);
+		must(tdp_attach_dma(&g->tdp, &g->dma_format), "tdp_attach_dma");
+	}
 }
 
 void bench_close(struct bench_guest *g)
@@ -141,6 +162,11 @@ static uint64_t prepare_small(struct bench_guest *g)
 {
 	uint64_t at = small_base(g), pages = guest_pages(g);
 
+	for (unsigned i = 0; i < g->setting.slots; i++) {
+		uint64_t base = pages + 2 * PAGES_1G + i * PAGES_2M;
+
+		add(g, memory(g, BACKING_A, base, base + 1));
+	}
 	add(g, memory(g, BACKING_A, 0, min_u64(at, pages)));
 	if (!g->setting.apart)
 		add(g, memory(g, BACKING_A, at + 1, pages));
@@ -308,6 +334,112 @@ static void before_delete(struct bench_guest *g)
 		create_big(g);
 }
 
+/* In a slot as large as the guest, 2 MiB for 2 MiB. */
+
+typedef void region_fn(struct bench_guest *g, uint64_t gfn);
+
+static uint64_t for_each_region(struct bench_guest *g, region_fn *f)
+{
+	uint64_t base = big_base(g), end = base + guest_pages(g);
+
+	for (uint64_t gfn = base; gfn < end; gfn += PAGES_2M)
+		f(g, gfn);
+	return guest_pages(g) / PAGES_2M;
+}
+
+static void split_region(struct bench_guest *g, uint64_t gfn)
+{
+	must(tdp_split(&g->tdp, TDP_CPU, GFN(gfn), 1), "tdp_split");
+}
+
+static void split_all(struct bench_guest *g)
+{
+	(void)for_each_region(g, split_region);
+}
+
+static void collapse_all(struct bench_guest *g)
+{
+	if (tdp_collapse(&g->tdp, GFN(big_base(g)), guest_pages(g)) != guest_pages(g) / PAGES_2M)
+		bench_fail("not all regions were split");
+}
+
+static void before_split(struct bench_guest *g)
+{
+	if (g->rounds)
+		collapse_all(g);
+}
+
+static uint64_t prepare_regions(struct bench_guest *g)
+{
+	prepare_big(g);
+	return guest_pages(g) / PAGES_2M;
+}
+
+static void execute_region(struct bench_guest *g, uint64_t gfn)
+{
+	struct tdp_fault f = { .gpa = GPA((gfn + 3) << PAGE_SHIFT), .access = ACCESS_X };
+
+	if (tdp_fault(&g->tdp, &f) != TDP_FIXED)
+		bench_fail("a large page was executable");
+}
+
+static void execute_all(struct bench_guest *g)
+{
+	(void)for_each_region(g, execute_region);
+}
+
+static void recover_all(struct bench_guest *g)
+{
+	unsigned regions = (unsigned)(guest_pages(g) / PAGES_2M);
+
+	if (tdp_nx_recover(&g->tdp, regions) != regions)
+		bench_fail("not all regions were merged");
+}
+
+/* The first look finds that all have been accessed. */
+static void look_at_all(struct bench_guest *g)
+{
+	if (tdp_nx_recover(&g->tdp, (unsigned)(guest_pages(g) / PAGES_2M)))
+		bench_fail("a region was merged that is in use");
+}
+
+static void before_execute(struct bench_guest *g)
+{
+	if (!g->rounds)
+		return;
+	look_at_all(g);
+	recover_all(g);
+}
+
+static void before_recover(struct bench_guest *g)
+{
+	execute_all(g);
+	look_at_all(g);
+}
+
+static void zap_table_region(struct bench_guest *g, uint64_t gfn)
+{
+	struct tdp_walk walk;
+
+	tdp_lookup(&g->tdp, TDP_CPU, GPA(gfn << PAGE_SHIFT), &walk);
+	must(tdp_zap_table(&g->tdp, walk.step[walk.steps - 1].table), "tdp_zap_table");
+}
+
+static void zap_tables(struct bench_guest *g)
+{
+	(void)for_each_region(g, zap_table_region);
+}
+
+static void detach(struct bench_guest *g)
+{
+	tdp_detach_dma(&g->tdp);
+}
+
+static void attach(struct bench_guest *g)
+{
+	must(tdp_attach_dma(&g->tdp, &g->dma_format), "tdp_attach_dma");
+}
+
 /* What costs nothing but looking: faults on emulated devices, translations of the hypervisor's. */
 
 #define LOOKS 1000u
@@ -389,8 +521,8 @@ static void run_exchange(struct bench_guest *g)
 }
 
 static const struct op ops[] = {
-	{ "recreate", "deletion and creation", prepare_small, NULL, run_recreate },
-	{ "zap-all", "deletion and creation", prepare_small, NULL, run_zap_all },
+	{ "recreate", "pair", prepare_small, NULL, run_recreate },
+	{ "zap-all", "pair", prepare_small, NULL, run_zap_all },
 	{ "commit-pages", "transaction", prepare_spread, NULL, run_spread },
 	{ "commit-2m", "transaction", prepare_large, NULL, run_large },
 	{ "zap-slot", "leaf", prepare_big, populate_big, zap_big },
@@ -398,6 +530,12 @@ static const struct op ops[] = {
 	{ "fault", "fault", prepare_big, zap_big, fault_big },
 	{ "create-slot", "leaf", prepare_absent, before_create, create_big },
 	{ "delete-slot", "leaf", prepare_big, before_delete, delete_big },
+	{ "split", "region", prepare_regions, before_split, split_all },
+	{ "collapse", "region", prepare_regions, split_all, collapse_all },
+	{ "nx-split", "region", prepare_regions, before_execute, execute_all },
+	{ "nx-recover", "region", prepare_regions, before_recover, recover_all },
+	{ "zap-table", "table", prepare_regions, populate_big, zap_tables },
+	{ "attach-dma", "leaf", prepare_big, detach, attach },
 	{ "fault-mmio", "fault", prepare_looks, NULL, run_mmio },
 	{ "fault-spurious", "fault", prepare_looks, NULL, run_spurious },
 	{ "translate", "look-up", prepare_looks, NULL, run_translate },

@@ -6,10 +6,11 @@
 
 /* What is measured, in time by time.c and in instructions by counts.c. */
 
-/* A format as current processors have it. */
+/* Formats as current processors have them: the cores' and that of the vendor's IOMMU. */
 struct bench_format {
-	const char *name;
+	const char *name, *dma_name;
 	enum status (*init)(struct spte_format *f);
+	enum status (*init_dma)(struct spte_format *f);
 };
 
 extern const struct bench_format bench_formats[];
@@ -19,14 +20,16 @@ extern const unsigned bench_format_count;
 struct setting {
 	uint64_t bytes;  /* of the guest's memory */
 	unsigned level;  /* of the leaves that its backing permits */
-	unsigned slots;  /* that the operation is about */
+	unsigned slots;  /* that the operation is about, or that are there besides */
 	bool apart;      /* the slot shares no table with others */
 	bool misaligned; /* the slot shares its first and its last table with others */
+	bool dma;        /* the guest has devices: a second view with the IOMMU's format */
+	bool nx;         /* large leaves are not executable */
 };
 
 struct bench_guest {
 	struct setting setting;
-	struct spte_format format;
+	struct spte_format format, dma_format;
 	struct page_budget budget;
 	struct tdp tdp;
 	unsigned rounds; /* runs so far */

@@ -46,10 +46,12 @@ def title(r):
     pages = f"{LEVELS[r['level']]} pages"
     guest = f"{size(r['bytes'])} guest, {pages}"
     where = ", apart from it" if r["apart"] else ""
+    where += f", {r['slots']} other slots" if r["slots"] else ""
+    where += ", with devices" if r["dma"] else ""
     slots = f"{r['slots']} slot{'s' if r['slots'] > 1 else ''}"
     big = f"{size(r['bytes'])} slot, {pages}" + (", misaligned" if r["misaligned"] else "")
     text = {
-        "recreate": f"delete and re-create a page's slot: {guest}{where}",
+        "recreate": f"re-create a page's slot: {guest}{where}",
         "zap-all": f"the same by zap-all and refault: {guest}{where}",
         "commit-pages": f"transaction over {slots} of 4 KiB",
         "commit-2m": f"transaction over {slots} of 2 MiB",
@@ -58,6 +60,12 @@ def title(r):
         "fault": f"map by faults: {pages}",
         "create-slot": f"create: {big}",
         "delete-slot": f"delete: {big}",
+        "split": "split a 2 MiB page in place",
+        "collapse": "collapse to a 2 MiB page in place",
+        "nx-split": "first fetch from a 2 MiB page: split, and grant X",
+        "nx-recover": "recover a 2 MiB page that was split for fetches",
+        "zap-table": "zap one table of 4 KiB pages by its back-pointer",
+        "attach-dma": f"make the devices' table: {guest}",
         "fault-mmio": f"fault on an emulated device, {slots}",
         "fault-spurious": f"fault on what is mapped, {slots}",
         "translate": f"hypervisor's look-up of a guest address, {slots}",
@@ -90,8 +98,8 @@ def find(results, **wanted):
 
 def flat(results, fmt, cold):
     """Does the size of the guest matter for one small slot?"""
-    rs = [find(results, op="recreate", format=fmt, bytes=g * GIB, level=1, apart=0, cold=cold)
-          for g in (1, 64, 1024)]
+    rs = [find(results, op="recreate", format=fmt, bytes=g * GIB, level=1, apart=0, dma=0, slots=0,
+               cold=cold) for g in (1, 64, 1024)]
     if None in rs:
         return None
     medians = [r["median_ns"] for r in rs]
@@ -105,7 +113,8 @@ def flat(results, fmt, cold):
 
 
 def against_zap_all(results, fmt, level):
-    ours = find(results, op="recreate", format=fmt, bytes=64 * GIB, level=level, apart=0, cold=0)
+    ours = find(results, op="recreate", format=fmt, bytes=64 * GIB, level=level, apart=0, dma=0,
+                slots=0, cold=0)
     all_of_it = find(results, op="zap-all", format=fmt, bytes=64 * GIB, level=level)
     if not ours or not all_of_it:
         return None
@@ -167,11 +176,11 @@ def show_machine(m):
 
 
 def show_results(results):
-    print(f"\n{'':66} {'':4} {'median':>8}   {'10 % to 90 %':>17}  per")
+    print(f"\n{'':72} {'':6} {'median':>8}   {'10 % to 90 %':>17}  per")
     for r in results:
         limit = r["op"].startswith("limit")
         spread = f"{duration(r['p10_ns'])} .. {duration(r['p90_ns'])}"
-        print(f"{r['title']:66} {'' if limit else r['format']:4} {duration(r['median_ns']):>8}   "
+        print(f"{r['title']:72} {'' if limit else r['format']:6} {duration(r['median_ns']):>8}   "
               f"{spread:>17}  {r['per']}")
 
 
