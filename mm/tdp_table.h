@@ -14,7 +14,7 @@
 
 static inline uint64_t tdp_limit(const struct tdp_view *w)
 {
-	return min_u64(BIT(SLOT_GFN_BITS), spte_span(w->format->levels) * SPTE_PER_TABLE);
+	return min_u64(BIT(SLOT_GFN_BITS), BIT(w->format->gpa_bits - PAGE_SHIFT));
 }
 
 /* What a layout asks of the entry that spans [base, base + spte_span(level)). */

@@ -9,27 +9,124 @@
 
 #include "mm_fixture.h"
 
+/* Rights as a set of numbers, each an OR of ACCESS_*: R, RW, RX, RWX; with X alone; all. */
+#define READABLE  0xaa
+#define EXEC_ONLY 0xba
+#define ANY       0xfe
+
+#define EPT_1G                                                                     \
+	.walk = { WALK_EPT, 4, 3, 48, 46, .exec_only = true }, .legal = EXEC_ONLY, \
+	.ept = { .maxphyaddr = 46,                                                 \
+		 .exec_only = true,                                                \
+		 .walk_4 = true,                                                   \
+		 .wb = true,                                                       \
+		 .page_2m = true,                                                  \
+		 .page_1g = true,                                                  \
+		 .ad = true }
+#define EPT_2M                                                 \
+	.walk = { WALK_EPT, 4, 2, 48, 39 }, .legal = READABLE, \
+	.ept = { .maxphyaddr = 39, .walk_4 = true, .wb = true, .page_2m = true }
+#define NPT_1G                                                              \
+	.walk = { WALK_NPT, 4, 3, 48, 48, .c_bit = 51 }, .legal = READABLE, \
+	.npt = { .maxphyaddr = 48, .c_bit = 51, .page_1g = true, .nx = true }
+#define VTD_1G                                                           \
+	.walk = { WALK_VTD, 4, 3, 48, 46, .snoop = true }, .legal = ANY, \
+	.vtd = { .haw = 46,                                              \
+		 .mgaw = 57,                                             \
+		 .agaw_39 = true,                                        \
+		 .agaw_48 = true,                                        \
+		 .page_2m = true,                                        \
+		 .page_1g = true,                                        \
+		 .snoop = true }
+#define VTD_39                                                           \
+	.walk = { WALK_VTD, 3, 2, 39, 39, .snoop = true }, .legal = ANY, \
+	.vtd = { .haw = 39, .mgaw = 48, .agaw_39 = true, .page_2m = true, .snoop = true }
+#define AMDVI                                               \
+	.walk = { WALK_AMDVI, 4, 3, 48, 48 }, .legal = ANY, \
+	.amdvi = { .pa_bits = 48, .va_bits = 64, .hats = 2 }
+
+const struct variant iommus[MM_IOMMUS] = {
+	{ "vtd-1g", VTD_1G },
+	/* As old units are: small pages, narrow, and they do not look into the caches. */
+	{ "vtd-4k", .walk = { WALK_VTD, 4, 1, 42, 48, .non_coherent = true }, .legal = ANY,
+	  .vtd = { .haw = 48, .mgaw = 42, .agaw_48 = true } },
+	{ "vtd-39", VTD_39 },
+	{ "amdvi", AMDVI },
+	{ "vtd-2m", .walk = { WALK_VTD, 4, 2, 48, 46, .non_coherent = true }, .legal = ANY,
+	  .vtd = { .haw = 46, .mgaw = 48, .agaw_39 = true, .agaw_48 = true, .page_2m = true } },
+};
+
 const struct variant variants[MM_VARIANTS] = {
-	{ "ept-1g", false, 3,
-	  .ept = { .maxphyaddr = 46,
-		   .exec_only = true,
-		   .walk_4 = true,
-		   .wb = true,
-		   .page_2m = true,
-		   .page_1g = true,
-		   .ad = true } },
-	{ "ept-2m", false, 2,
-	  .ept = { .maxphyaddr = 39, .walk_4 = true, .wb = true, .page_2m = true } },
-	{ "ept-4k", false, 1, .ept = { .maxphyaddr = 52, .walk_4 = true, .wb = true, .ad = true } },
-	{ "npt-1g", true, 3, .npt = { .maxphyaddr = 48, .page_1g = true, .nx = true } },
-	{ "npt-2m", true, 2, .npt = { .maxphyaddr = 43, .nx = true } },
+	{ "ept-1g", EPT_1G },
+	{ "ept-2m", EPT_2M },
+	{ "ept-4k", .walk = { WALK_EPT, 4, 1, 48, 52 }, .legal = READABLE,
+	  .ept = { .maxphyaddr = 52, .walk_4 = true, .wb = true, .ad = true } },
+	{ "npt-1g", NPT_1G },
+	{ "npt-2m", .walk = { WALK_NPT, 4, 2, 48, 43 }, .legal = READABLE,
+	  .npt = { .maxphyaddr = 43, .nx = true } },
+	{ "npt-52", /* no reserved address bit, hence no MMIO entries */
+	  .walk = { WALK_NPT, 4, 3, 48, 52 }, .legal = READABLE,
+	  .npt = { .maxphyaddr = 52, .page_1g = true, .nx = true } },
+	{ "vtd-1g", VTD_1G },
+	{ "vtd-4k", .walk = { WALK_VTD, 4, 1, 42, 42 }, .legal = ANY,
+	  .vtd = { .haw = 42, .mgaw = 42, .agaw_48 = true } },
+	{ "vtd-39", VTD_39 },
+	{ "amdvi", AMDVI },
+	{ "ept-1g+vtd-1g", EPT_1G, .iommu = &iommus[0] },
+	{ "npt-1g+vtd-4k", NPT_1G, .iommu = &iommus[1] },
+	{ "ept-2m+vtd-39", EPT_2M, .iommu = &iommus[2] },
+	{ "npt-1g+amdvi", NPT_1G, .iommu = &iommus[3] },
+	{ "ept-1g+vtd-2m", EPT_1G, .iommu = &iommus[4] },
 };
 
 const struct variant *v;
-struct spte_format format;
+struct spte_format format, iommu_format;
 struct page_budget budget;
 struct tdp tdp;
-uint64_t gib; /* pages */
+uint64_t gib, reach;
+unsigned largest;
+
+enum status variant_format(const struct variant *variant, struct spte_format *f)
+{
+	switch (variant->walk.format) {
+	case WALK_EPT:
+		return spte_format_ept(f, &variant->ept);
+	case WALK_NPT:
+		return spte_format_npt(f, &variant->npt);
+	case WALK_VTD:
+		return spte_format_vtd(f, &variant->vtd);
+	default:
+		return spte_format_amdvi(f, &variant->amdvi);
+	}
+}
+
+enum status attach(const struct variant *iommu)
+{
+	enum status status = variant_format(iommu, &iommu_format);
+
+	if (!status)
+		status = tdp_attach_dma(&tdp, &iommu_format);
+	if (!status)
+		machine_attach(&iommu->walk);
+	return status;
+}
+
+void detach(void)
+{
+	machine_detach();
+	tdp_detach_dma(&tdp);
+}
+
+uint64_t cpu_tables(void)
+{
+	struct tdp_census census;
+	uint64_t tables = 0;
+
+	tdp_census(&tdp, TDP_CPU, &census);
+	for (unsigned level = 1; level <= SPTE_LEVELS_MAX; level++)
+		tables += census.tables[level];
+	return tables;
+}
 
 struct slot ram(uint64_t base, uint64_t npages, uint64_t pfn)
 {
@@ -44,15 +141,23 @@ struct slot ram(uint64_t base, uint64_t npages, uint64_t pfn)
 
 static int setup(void **state)
 {
+	bool small;
+
 	v = *state;
 	/* Where there is nothing but 4 KiB pages, a small "GiB" shows the same in less time. */
-	gib = v->max_level > 1 ? SIZE_1G >> PAGE_SHIFT : 16 * BIG_PAGES;
+	small = v->walk.max_level == 1 || (v->iommu && v->iommu->walk.max_level == 1);
+	gib = small ? 16 * BIG_PAGES : SIZE_1G >> PAGE_SHIFT;
+	largest = small && v->walk.max_level > 2 ? 2 : v->walk.max_level;
+	reach = BIT(v->walk.gpa_bits - PAGE_SHIFT);
+	if (v->iommu)
+		reach = min_u64(reach, BIT(v->iommu->walk.gpa_bits - PAGE_SHIFT));
 	test_pool(POOL_PAGES);
-	assert_int_equal(
-		v->amd ? spte_format_npt(&format, &v->npt) : spte_format_ept(&format, &v->ept), OK);
+	assert_int_equal(variant_format(v, &format), OK);
 	assert_int_equal(page_budget_init(&budget, "guest", page_pool_unreserved()), OK);
 	assert_int_equal(tdp_init(&tdp, &format, &budget, &machine), OK);
-	machine_start(&tdp, v->amd, format.maxphyaddr, v->ept.exec_only);
+	machine_start(&tdp, &v->walk);
+	if (v->iommu)
+		assert_int_equal(attach(v->iommu), OK);
 	return 0;
 }
 
@@ -66,6 +171,8 @@ static int teardown(void **state unused)
 		return 0;
 	}
 	machine_check();
+	if (v->iommu)
+		detach();
 	machine_stop();
 	tdp_destroy(&tdp);
 	assert_int_equal(budget.used, 0);
@@ -125,7 +232,7 @@ void expect_mapped(uint64_t gfn, uint64_t pfn, unsigned level)
 
 	assert_true(machine_translate(gfn, &tr));
 	assert_int_equal(tr.pfn, pfn);
-	assert_int_equal(tr.level, level < v->max_level ? level : v->max_level);
+	assert_int_equal(tr.level, level < largest ? level : largest);
 }
 
 void expect_unmapped(uint64_t gfn)
@@ -137,7 +244,7 @@ void expect_unmapped(uint64_t gfn)
 
 void expect_refused(struct slot_txn *txn, enum status status, enum status expected)
 {
-	uint64_t writes = machine.writes;
+	uint64_t writes = machine.writes + machine.dma_writes;
 
 	assert_int_equal(status, expected);
 	assert_int_equal(txn->error, expected);
@@ -146,7 +253,7 @@ void expect_refused(struct slot_txn *txn, enum status status, enum status expect
 	assert_int_equal(slot_delete(txn, GFN(0)), expected);
 	assert_int_equal(try_commit(txn), expected);
 	assert_null(txn->draft);
-	assert_int_equal(machine.writes, writes);
+	assert_int_equal(machine.writes + machine.dma_writes, writes);
 }
 
 int run_all(const struct mm_test *tests, size_t count)

@@ -11,25 +11,46 @@
  */
 #define BIG_PAGES   (SIZE_2M >> PAGE_SHIFT)
 #define POOL_PAGES  4096u
-#define MM_VARIANTS 5
+#define MM_VARIANTS 15
+#define MM_IOMMUS   5
 
-/* A format as some CPU has it. */
+/* A format as some CPU, or some IOMMU, has it. */
 struct variant {
 	const char *name;
-	bool amd;
-	uint8_t max_level;
-	struct ept_caps ept;
-	struct npt_caps npt;
+	struct walk_rules walk; /* what the walkers must find */
+	uint8_t legal;          /* rights that can be asked for: bit n for the ACCESS_* n */
+	union {                 /* by walk.format */
+		struct ept_caps ept;
+		struct npt_caps npt;
+		struct vtd_caps vtd;
+		struct amdvi_caps amdvi;
+	};
+	const struct variant *iommu; /* of the guest's devices; NULL: it has none */
 };
 
+/* What the cores' table can be. IOMMUs' formats are among them: the engine is the same for all. */
 extern const struct variant variants[MM_VARIANTS];
+/* What a device's table can be. */
+extern const struct variant iommus[MM_IOMMUS];
+
+/* The format of a variant. */
+enum status variant_format(const struct variant *variant, struct spte_format *f);
 
 /* The test's own: */
 extern const struct variant *v;
-extern struct spte_format format;
+extern struct spte_format format, iommu_format;
 extern struct page_budget budget;
 extern struct tdp tdp;
-extern uint64_t gib; /* pages; smaller where there are only 4 KiB pages, for speed */
+extern uint64_t gib;     /* pages; smaller where there are only 4 KiB pages, for speed */
+extern unsigned largest; /* level of the leaf for an aligned `gib` */
+extern uint64_t reach;   /* the frame behind the last one that all tables can translate */
+
+/* Give the guest a device behind this IOMMU, and take it away again. */
+enum status attach(const struct variant *iommu);
+void detach(void);
+
+/* Table pages of the cores' view, the root included. */
+uint64_t cpu_tables(void);
 
 /* A slot of plain memory. */
 struct slot ram(uint64_t base, uint64_t npages, uint64_t pfn);

@@ -17,6 +17,7 @@ jmp_buf *panic_to;
 char panic_message[256];
 
 static void *arena;
+static void *memory; /* what has been written back of it */
 
 void panic(const char *fmt, ...)
 {
@@ -37,9 +38,12 @@ void test_pool(uint64_t pages)
 
 	if (size < pages) {
 		free(arena);
-		arena = NULL;
+		free(memory);
+		arena = memory = NULL;
 		assert_int_equal(posix_memalign(&arena, PAGE_SIZE, pages << PAGE_SHIFT), 0);
+		assert_int_equal(posix_memalign(&memory, PAGE_SIZE, pages << PAGE_SHIFT), 0);
 		memset(arena, 0xa5, pages << PAGE_SHIFT);
+		memset(memory, 0xa5, pages << PAGE_SHIFT);
 		size = pages;
 	}
 	assert_int_equal(page_pool_init(HPA(TEST_POOL_HPA), pages << PAGE_SHIFT, arena, 0), OK);
@@ -52,24 +56,39 @@ struct decoded {
 	uint64_t hpa;
 	unsigned access;
 	enum mem_type type;
+	bool mmio;
+	unsigned handler;
 };
 
-/* SDM vol. 3, tables 29-1 to 29-6; an EPT misconfiguration (29.3.3.1) fails the test. */
-static struct decoded decode_ept(uint64_t e, unsigned level)
-{
-	struct decoded d = { .present = e & 7, .access = e & 7, .hpa = e & 0xffffffffff000 };
+#define FRAME 0xffffffffff000ull
 
+/* What all formats ask of a frame: physical addresses that exist, large pages aligned. */
+static void check_frame(const struct walk_rules *r, const struct decoded *d, unsigned level)
+{
+	assert_int_equal(d->hpa >> r->maxphyaddr, 0);
+	if (!d->leaf)
+		return;
+	assert_in_range(level, 1, r->max_level);
+	assert_int_equal(d->hpa & ((PAGE_SIZE << 9 * (level - 1)) - 1), 0);
+}
+
+/* SDM vol. 3, tables 29-1 to 29-6. An EPT misconfiguration (29.3.3.1) is MMIO or fails the test. */
+static struct decoded decode_ept(const struct walk_rules *r, uint64_t e, unsigned level)
+{
+	struct decoded d = { .present = e & 7, .access = e & 7, .hpa = e & FRAME };
+
+	if ((e & 7) == 6 && (e & ~(0x3ffull << 52)) == 0x52e)
+		return (struct decoded){ .mmio = true, .handler = e >> 52 & 0x3ff };
 	if (!d.present)
 		return d;
 	assert_true((e & 3) != 2);
-	assert_true((e & 7) != 4 || machine.exec_only);
-	assert_int_equal(d.hpa >> machine.maxphyaddr, 0);
+	assert_true((e & 7) != 4 || r->exec_only);
 	d.leaf = level == 1 || (level < 4 && e & 0x80);
+	check_frame(r, &d, level);
 	if (!d.leaf) {
 		assert_int_equal(e & 0xf8, 0);
 		return d;
 	}
-	assert_int_equal(d.hpa & ((PAGE_SIZE << 9 * (level - 1)) - 1), 0);
 	switch (e >> 3 & 7) {
 	case 0:
 		d.type = MEM_UC;
@@ -86,23 +105,37 @@ static struct decoded decode_ept(uint64_t e, unsigned level)
 	return d;
 }
 
-/* APM vol. 2, 5.3.3, 5.4 and 15.25.5, with the PAT that mm_types.h prescribes. */
-static struct decoded decode_npt(uint64_t e, unsigned level)
+/* Present, writable, user, accessed, dirty, not NX, and each address bit that is reserved. */
+static bool npt_mmio(const struct walk_rules *r, uint64_t e)
 {
-	struct decoded d = { .present = e & 1, .hpa = e & 0xffffffffff000 };
+	uint64_t reserved = FRAME >> r->maxphyaddr << r->maxphyaddr;
 
+	if (r->c_bit)
+		reserved &= ~(1ull << r->c_bit);
+	return (e & reserved) && (e & ~(0x3ffull << 52)) == (reserved | 0x67);
+}
+
+/*
+ * APM vol. 2, 5.3.3, 5.4 and 15.25.5, with the PAT that mm_types.h prescribes. A reserved bit is
+ * MMIO or fails the test.
+ */
+static struct decoded decode_npt(const struct walk_rules *r, uint64_t e, unsigned level)
+{
+	struct decoded d = { .present = e & 1, .hpa = e & FRAME };
+
+	if (npt_mmio(r, e))
+		return (struct decoded){ .mmio = true, .handler = e >> 52 & 0x3ff };
 	if (!d.present)
 		return d;
 	assert_int_equal(e & 4, 4);
 	d.access = ACCESS_R | (e & 2 ? ACCESS_W : 0) | (e >> 63 ? 0 : ACCESS_X);
-	assert_int_equal(d.hpa >> machine.maxphyaddr, 0);
 	d.leaf = level == 1 || e & 0x80;
 	assert_true(!d.leaf || level < 4);
+	check_frame(r, &d, level);
 	if (!d.leaf)
 		return d;
 	if (level == 1)
 		assert_int_equal(e & 0x80, 0);
-	assert_int_equal(d.hpa & ((PAGE_SIZE << 9 * (level - 1)) - 1), 0);
 	switch (MM_HOST_PAT >> 8 * (e >> 3 & 3) & 7) {
 	case 6:
 		d.type = MEM_WB;
@@ -119,9 +152,76 @@ static struct decoded decode_npt(uint64_t e, unsigned level)
 	return d;
 }
 
-static struct decoded decode(uint64_t e, unsigned level)
+/*
+ * VT-d specification 9.8, legacy mode. Bits 6:2 and 9:8 mean something in other modes only, and bit
+ * 7 of a 4 KiB leaf nothing at all; we want them clear. An address is wrong already if the unit
+ * masks it: bits of a large page below its size are reserved.
+ */
+static struct decoded decode_vtd(const struct walk_rules *r, uint64_t e, unsigned level)
 {
-	return machine.amd ? decode_npt(e, level) : decode_ept(e, level);
+	struct decoded d = { .present = e & 3, .access = e & 3, .hpa = e & FRAME };
+
+	if (!d.present)
+		return d;
+	assert_int_equal(e & (1ull << 62 | 0x37c), 0);
+	d.leaf = level == 1 || (level < 4 && e & 0x80);
+	check_frame(r, &d, level);
+	if (level == 1 || level == 4)
+		assert_int_equal(e & 0x80, 0);
+	assert_int_equal(!!(e & 0x800), d.leaf && r->snoop);
+	return d;
+}
+
+/*
+ * AMD IOMMU specification, 2.2.3, tables for PTE and PDE. Next Level 7 (odd page sizes) and levels
+ * that are skipped are legal, but never ours. An entry that is not present must not grant rights:
+ * QEMU before 10 takes it for a mapping.
+ */
+static struct decoded decode_amdvi(const struct walk_rules *r, uint64_t e, unsigned level)
+{
+	struct decoded d = { .present = e & 1, .access = e >> 61 & 3, .hpa = e & FRAME };
+	unsigned next = e >> 9 & 7;
+
+	if (!d.present) {
+		assert_int_equal(d.access, 0);
+		return d;
+	}
+	d.leaf = next == 0;
+	check_frame(r, &d, level);
+	assert_int_equal(next, d.leaf ? 0 : level - 1);
+	assert_int_equal(e >> 52 & 0xff, 0);
+	/* Force coherent: of leaves only. */
+	assert_int_equal(e >> 60 & 1, d.leaf);
+	return d;
+}
+
+static struct decoded decode(enum tdp_view_id view, uint64_t e, unsigned level)
+{
+	const struct walk_rules *r = machine.walker[view].rules;
+
+	switch (r->format) {
+	case WALK_EPT:
+		return decode_ept(r, e, level);
+	case WALK_NPT:
+		return decode_npt(r, e, level);
+	case WALK_VTD:
+		return decode_vtd(r, e, level);
+	default:
+		return decode_amdvi(r, e, level);
+	}
+}
+
+/* Cores have memory types and can execute; IOMMUs have neither. */
+static bool is_core(enum tdp_view_id view)
+{
+	enum walk_format format = machine.walker[view].rules->format;
+
+	return format == WALK_EPT || format == WALK_NPT;
+}
+
+unsigned machine_rights(enum tdp_view_id view, unsigned access)
+{
+	return is_core(view) ? access : access & ACCESS_RW;
 }
 
 static uint64_t span_of(unsigned level)
@@ -162,13 +262,30 @@ static uint64_t *table_at(uint64_t hpa)
 	return hpa_to_virt(HPA(hpa));
 }
 
-static void read_table(enum walker w, const uint64_t *table, unsigned level, uint64_t base);
+/* The table as the walker sees it: in the caches, or in memory. */
+static const uint64_t *seen(enum tdp_view_id view, const uint64_t *table)
+{
+	if (!machine.walker[view].rules->non_coherent)
+		return table;
+	return (const uint64_t *)((const char *)memory + ((const char *)table - (char *)arena));
+}
+
+/* The lines of a range get to memory. */
+static void write_back(const void *start, size_t size)
+{
+	size_t offset = (size_t)((const char *)start - (char *)arena) & ~63ull;
+
+	memcpy((char *)memory + offset, (char *)arena + offset, (size + 63) & ~63ull);
+}
+
+static void read_table(enum tdp_view_id view, const uint64_t *table, unsigned level, uint64_t base);
 
 /* A walker reads one entry, and may go on from there at any time. */
-static void read_entry(enum walker w, uint64_t value, unsigned level, uint64_t base)
+static void read_entry(enum tdp_view_id view, uint64_t value, unsigned level, uint64_t base)
 {
+	struct walker *w = &machine.walker[view];
+	struct decoded d = decode(view, value, level);
 	struct cached new;
-	struct decoded d = decode(value, level);
 
 	if (!d.present)
 		return;
@@ -177,135 +294,190 @@ static void read_entry(enum walker w, uint64_t value, unsigned level, uint64_t b
 	new.value = value;
 	new.level = level;
 	if (d.leaf)
-		cache_add(&machine.leaves[w], new);
-	else if (cache_add(&machine.tables[w], new))
-		read_table(w, table_at(d.hpa), level - 1, base);
+		cache_add(&w->leaves, new);
+	else if (cache_add(&w->tables, new))
+		read_table(view, table_at(d.hpa), level - 1, base);
 }
 
-static void read_table(enum walker w, const uint64_t *table, unsigned level, uint64_t base)
+static void read_table(enum tdp_view_id view, const uint64_t *table, unsigned level, uint64_t base)
 {
+	table = seen(view, table);
 	for (unsigned i = 0; i < 512; i++)
 		if (table[i])
-			read_entry(w, table[i], level, base + i * span_of(level));
+			read_entry(view, table[i], level, base + i * span_of(level));
 }
 
 /* Everything that is reachable now: from the root, and from upper entries read earlier. */
-static void walk(enum walker w)
+static void walk(enum tdp_view_id view)
 {
-	const struct cache *c = &machine.tables[w];
-	struct cached *known = malloc(c->count * sizeof(*known) + 1);
+	struct walker *w = &machine.walker[view];
+	struct cached *known = malloc(w->tables.count * sizeof(*known) + 1);
 	size_t n = 0;
 
-	for (size_t i = 0; i < c->size; i++)
-		if (c->entry[i].level)
-			known[n++] = c->entry[i];
+	for (size_t i = 0; i < w->tables.size; i++)
+		if (w->tables.entry[i].level)
+			known[n++] = w->tables.entry[i];
 	for (size_t i = 0; i < n; i++)
-		read_table(w, table_at(decode(known[i].value, known[i].level).hpa),
+		read_table(view, table_at(decode(view, known[i].value, known[i].level).hpa),
 			   known[i].level - 1, known[i].base);
 	free(known);
-	read_table(w, machine.tdp->view[TDP_CPU].root, 4, 0);
+	if (w->root)
+		read_table(view, machine.tdp->view[view].root, w->rules->levels, 0);
+}
+
+static bool walks(enum tdp_view_id view)
+{
+	return machine.walker[view].rules && !(view == TDP_CPU && machine.held);
 }
 
 void machine_walk(void)
 {
-	if (!machine.tdp)
-		return;
-	if (!machine.held)
-		walk(WALKER_CPU);
-	walk(WALKER_DEVICE);
+	for (enum tdp_view_id view = 0; machine.tdp && view < TDP_VIEWS; view++)
+		if (walks(view))
+			walk(view);
 }
 
-/*
- * A leaf that a walker holds is what the slots say, everywhere in its span, and it is still there,
- * perhaps in other pieces: whatever took it away, or took a right away, was to flush it.
- */
-static bool still_valid(const struct slot_set *set, const struct cached *c)
+bool machine_translate_in(enum tdp_view_id view, uint64_t gfn, struct translation *tr)
 {
-	struct decoded d = decode(c->value, c->level);
-	const struct slot *s = slot_find(set, GFN(c->base));
-	uint64_t end = c->base + span_of(c->level);
-	struct translation tr;
+	const struct walk_rules *r = machine.walker[view].rules;
+	const uint64_t *table = machine.tdp->view[view].root;
 
-	if (!s || end > slot_end(s) || slot_pfn(s, GFN(c->base)).v != d.hpa >> PAGE_SHIFT ||
-	    d.access & ~s->access || d.type != s->type)
+	*tr = (struct translation){ .access = machine_rights(view, ACCESS_RWX),
+				    .level = r->levels,
+				    .end = UINT64_MAX };
+	if (gfn >> (r->gpa_bits - PAGE_SHIFT))
 		return false;
-	for (uint64_t gfn = c->base; gfn < end; gfn = tr.end)
-		if (!machine_translate(gfn, &tr) || d.access & ~tr.access ||
-		    tr.pfn != slot_pfn(s, GFN(gfn)).v)
-			return false;
-	return true;
-}
-
-static void check_leaf(const struct slot_set *set, const struct cached *c, const char *who)
-{
-	if (!still_valid(set, c))
-		fail_msg("%s: stale translation of gfn %#llx, level %u: %#llx", who,
-			 (unsigned long long)c->base, c->level, (unsigned long long)c->value);
-}
-
-static void check_cache(enum walker w)
-{
-	const struct cache *c = &machine.leaves[w];
-	const struct slot_set *set = tdp_slots(machine.tdp);
-
-	for (size_t i = 0; i < c->size; i++)
-		if (c->entry[i].level)
-			check_leaf(set, &c->entry[i], w == WALKER_CPU ? "core" : "device");
-}
-
-void machine_check(void)
-{
-	machine_walk();
-	for (enum walker w = 0; w < WALKERS; w++)
-		check_cache(w);
-}
-
-bool machine_translate(uint64_t gfn, struct translation *tr)
-{
-	const uint64_t *table = machine.tdp->view[TDP_CPU].root;
-
-	tr->access = ACCESS_RWX;
-	for (unsigned level = 4;; level--) {
+	for (unsigned level = r->levels;; level--) {
 		uint64_t span = span_of(level), base = gfn & ~(span - 1);
-		struct decoded d = decode(table[gfn / span % 512], level);
+		struct decoded d = decode(view, seen(view, table)[gfn / span % 512], level);
 
 		tr->level = level;
 		tr->end = base + span;
 		tr->access &= d.access;
 		tr->type = d.type;
 		tr->pfn = (d.hpa >> PAGE_SHIFT) + (gfn - base);
+		tr->mmio = d.mmio;
+		tr->handler = d.handler;
 		if (!d.present || d.leaf)
 			return d.present;
 		table = table_at(d.hpa);
 	}
 }
 
-static bool matches(const struct slot *s, uint64_t gfn, const struct translation *tr)
+bool machine_translate(uint64_t gfn, struct translation *tr)
 {
-	unsigned lost = machine.tdp->nx_huge ? ACCESS_X : 0;
+	return machine_translate_in(TDP_CPU, gfn, tr);
+}
 
-	return s && slot_pfn(s, GFN(gfn)).v == tr->pfn && s->type == tr->type &&
-	       (s->access == tr->access || (s->access & ~lost) == tr->access);
+bool machine_maps(enum tdp_view_id view, const struct slot *s)
+{
+	if (!s || (view == TDP_DMA && s->kind == SLOT_DEVICE))
+		return false;
+	return machine_rights(view, s->access);
+}
+
+/* With nx_huge, large leaves cannot execute, and small ones need not. */
+static bool rights_match(enum tdp_view_id view, const struct slot *s, const struct translation *tr)
+{
+	unsigned access = machine_rights(view, s->access);
+
+	if (view == TDP_CPU && machine.tdp->nx_huge && !(tr->access & ACCESS_X))
+		access &= ~ACCESS_X;
+	else if (view == TDP_CPU && machine.tdp->nx_huge && tr->level > 1)
+		return false;
+	return tr->access == access;
+}
+
+bool machine_matches(enum tdp_view_id view, const struct slot *s, uint64_t gfn,
+		     const struct translation *tr)
+{
+	return machine_maps(view, s) && slot_pfn(s, GFN(gfn)).v == tr->pfn &&
+	       rights_match(view, s, tr) && (tr->type == s->type || !is_core(view));
+}
+
+/*
+ * A leaf that a walker holds is what the slots say, everywhere in its span, and it is still there,
+ * perhaps in other pieces: whatever took it away, or took a right away, was to flush it.
+ */
+static bool still_valid(enum tdp_view_id view, const struct slot_set *set, const struct cached *c)
+{
+	struct decoded d = decode(view, c->value, c->level);
+	const struct slot *s = slot_find(set, GFN(c->base));
+	uint64_t end = c->base + span_of(c->level);
+	struct translation tr;
+
+	if (!machine_maps(view, s) || end > slot_end(s) || d.access & ~s->access ||
+	    slot_pfn(s, GFN(c->base)).v != d.hpa >> PAGE_SHIFT ||
+	    (d.type != s->type && is_core(view)))
+		return false;
+	for (uint64_t gfn = c->base; gfn < end; gfn = tr.end)
+		if (!machine_translate_in(view, gfn, &tr) || d.access & ~tr.access ||
+		    tr.pfn != slot_pfn(s, GFN(gfn)).v)
+			return false;
+	return true;
+}
+
+static void check_cache(enum tdp_view_id view)
+{
+	const struct cache *c = &machine.walker[view].leaves;
+	const struct slot_set *set = tdp_slots(machine.tdp);
+
+	for (size_t i = 0; i < c->size; i++)
+		if (c->entry[i].level && !still_valid(view, set, &c->entry[i]))
+			fail_msg("%s: stale translation of gfn %#llx, level %u: %#llx",
+				 view == TDP_CPU ? "core" : "device",
+				 (unsigned long long)c->entry[i].base, c->entry[i].level,
+				 (unsigned long long)c->entry[i].value);
+}
+
+/* A device cannot fault anything in: all that it may see is there. */
+static void check_complete(enum tdp_view_id view)
+{
+	const struct slot_set *set = tdp_slots(machine.tdp);
+	struct translation tr;
+
+	for (uint32_t i = 0; i < set->count; i++) {
+		const struct slot *s = &set->slot[i];
+
+		if (!machine_maps(view, s))
+			continue;
+		for (uint64_t gfn = s->base.v; gfn < slot_end(s); gfn = tr.end)
+			if (!machine_translate_in(view, gfn, &tr) ||
+			    !machine_matches(view, s, gfn, &tr))
+				fail_msg("view %u lacks gfn %#llx", view, (unsigned long long)gfn);
+	}
+}
+
+void machine_check(void)
+{
+	machine_walk();
+	for (enum tdp_view_id view = 0; machine.tdp && view < TDP_VIEWS; view++)
+		if (machine.walker[view].root)
+			check_cache(view);
+	if (machine.tdp && machine.walker[TDP_DMA].root)
+		check_complete(TDP_DMA);
 }
 
 /*
  * After each single write of a transaction: a frame that both layouts map is mapped, by either; one
- * that only one of them maps, by that one or not at all.
+ * that only one of them maps, by that one or not at all. Devices expect that of each write.
  */
-static void check_between(struct cached written)
+static void check_between(enum tdp_view_id view, struct cached written)
 {
-	const struct slot_set *old = tdp_slots(machine.tdp), *new = machine.next;
+	const struct slot_set *old = tdp_slots(machine.tdp), *new = machine.next ?: old;
 	uint64_t end = written.base + span_of(written.level);
+	bool gaps = view == TDP_CPU && machine.gaps;
 	struct translation tr;
 
 	for (uint64_t gfn = written.base; gfn < end;) {
 		const struct slot *a = slot_find(old, GFN(gfn)), *b = slot_find(new, GFN(gfn));
 		const struct slot *na = slot_next(old, GFN(gfn)), *nb = slot_next(new, GFN(gfn));
-		bool mapped = machine_translate(gfn, &tr);
+		bool mapped = machine_translate_in(view, gfn, &tr);
 
-		if (mapped ? !matches(a, gfn, &tr) && !matches(b, gfn, &tr)
-			   : a && b && !machine.gaps)
-			fail_msg("gfn %#llx in the middle of a transaction: %s",
+		if (mapped ? !machine_matches(view, a, gfn, &tr) &&
+				     !machine_matches(view, b, gfn, &tr)
+			   : machine_maps(view, a) && machine_maps(view, b) && !gaps)
+			fail_msg("view %u, gfn %#llx in the middle of a transaction: %s", view,
 				 (unsigned long long)gfn, mapped ? "neither old nor new" : "gap");
 		gfn = tr.end;
 		/* Don't step over a place where one of the layouts changes. */
@@ -316,55 +488,77 @@ static void check_between(struct cached written)
 	}
 }
 
-/* Where a live entry lies, as far as walkers know: through each upper entry that they have read. */
-static bool locate(enum walker w, const uint64_t *entry, struct cached *at)
+/* Where an entry lies below a table that is live now. */
+static bool locate_below(enum tdp_view_id view, const uint64_t *entry, const uint64_t *table,
+			 unsigned level, uint64_t base, struct cached *at)
 {
-	const struct cache *c = &machine.tables[w];
-	uint64_t offset = (uint64_t)(entry - machine.tdp->view[TDP_CPU].root);
+	uint64_t offset = (uint64_t)(entry - table);
 
 	if (offset < 512) {
-		*at = (struct cached){ .base = offset * span_of(4), .level = 4 };
+		*at = (struct cached){ .base = base + offset * span_of(level), .level = level };
 		return true;
 	}
-	for (size_t i = 0; i < c->size; i++) {
-		const struct cached *up = &c->entry[i];
+	for (unsigned i = 0; i < 512; i++) {
+		struct decoded d = decode(view, table[i], level);
+
+		if (d.present && !d.leaf &&
+		    locate_below(view, entry, table_at(d.hpa), level - 1, base + i * span_of(level),
+				 at))
+			return true;
+	}
+	return false;
+}
+
+/* Where an entry lies: through each upper entry that the walker has read, or from the root. */
+static bool locate(enum tdp_view_id view, const uint64_t *entry, struct cached *at)
+{
+	const struct walker *w = &machine.walker[view];
+	const uint64_t *root = machine.tdp->view[view].root;
+
+	if ((uint64_t)(entry - root) < 512)
+		return locate_below(view, entry, root, w->rules->levels, 0, at);
+	for (size_t i = 0; i < w->tables.size; i++) {
+		const struct cached *up = &w->tables.entry[i];
+		uint64_t offset;
 
 		if (!up->level)
 			continue;
-		offset = (uint64_t)(entry - table_at(decode(up->value, up->level).hpa));
+		offset = (uint64_t)(entry - table_at(decode(view, up->value, up->level).hpa));
 		if (offset >= 512)
 			continue;
 		*at = (struct cached){ .base = up->base + offset * span_of(up->level - 1),
 				       .level = up->level - 1 };
 		return true;
 	}
-	return false;
+	return locate_below(view, entry, root, w->rules->levels, 0, at);
 }
 
 void mm_table_ready(void *host, const uint64_t *table)
 {
 	assert_ptr_equal(host, &machine);
-	assert_non_null(table);
+	write_back(table, PAGE_SIZE);
 }
 
-uint64_t mm_entry_xchg(void *host, enum tdp_view_id view unused, uint64_t *entry, uint64_t value)
+uint64_t mm_entry_xchg(void *host, enum tdp_view_id view, uint64_t *entry, uint64_t value)
 {
 	uint64_t old = *entry;
 	struct cached at;
 
 	assert_ptr_equal(host, &machine);
 	*entry = value;
-	machine.writes++;
-	if (!machine.tdp)
+	if (view == TDP_DMA)
+		write_back(entry, sizeof(*entry));
+	machine.writes += view == TDP_CPU;
+	machine.dma_writes += view == TDP_DMA;
+	if (!machine.tdp || !machine.walker[view].root)
 		return old;
 	assert_true(machine.tdp->lock.next != machine.tdp->lock.owner);
-	/* The walkers know all that is live, hence the entry, unless something was not walked. */
-	for (enum walker w = 0; w < WALKERS; w++)
-		if (locate(w, entry, &at) && (w == WALKER_DEVICE || !machine.held))
-			read_entry(w, value, at.level, at.base);
-	assert_true(locate(WALKER_DEVICE, entry, &at));
-	if (machine.next)
-		check_between(at);
+	/* An entry that nothing links is not live: it needs no exchange. */
+	assert_true(locate(view, entry, &at));
+	if (walks(view))
+		read_entry(view, value, at.level, at.base);
+	if (machine.next || view == TDP_DMA)
+		check_between(view, at);
 	return old;
 }
 
@@ -387,7 +581,7 @@ void mm_release(void *host)
 	if (!machine.tdp)
 		return;
 	machine_walk();
-	check_cache(WALKER_CPU);
+	check_cache(TDP_CPU);
 }
 
 /* Forget what the range intersects, and nothing else. */
@@ -405,16 +599,20 @@ static void cache_flush(struct cache *c, uint64_t start, uint64_t end)
 	*c = kept;
 }
 
-void mm_flush(void *host, unsigned views unused, const struct gfn_range *ranges, unsigned count)
+void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsigned count)
 {
 	assert_ptr_equal(host, &machine);
 	assert_false(machine.reading);
 	machine.flushes++;
 	for (unsigned i = 0; i < count; i++) {
 		machine.flushed_pages += ranges[i].end - ranges[i].start;
-		for (enum walker w = 0; w < WALKERS; w++) {
-			cache_flush(&machine.leaves[w], ranges[i].start, ranges[i].end);
-			cache_flush(&machine.tables[w], ranges[i].start, ranges[i].end);
+		for (enum tdp_view_id view = 0; view < TDP_VIEWS; view++) {
+			struct walker *w = &machine.walker[view];
+
+			if (!(views & BIT(view)))
+				continue;
+			cache_flush(&w->leaves, ranges[i].start, ranges[i].end);
+			cache_flush(&w->tables, ranges[i].start, ranges[i].end);
 		}
 	}
 	machine_walk();
@@ -460,35 +658,54 @@ void mm_free(void *first)
 	if (!first)
 		return;
 	hpa = virt_to_hpa(first).v;
-	if (machine.tdp)
-		assert_ptr_not_equal(first, machine.tdp->view[TDP_CPU].root);
-	for (enum walker w = 0; w < WALKERS; w++) {
-		const struct cache *c = &machine.tables[w];
+	for (enum tdp_view_id view = 0; machine.tdp && view < TDP_VIEWS; view++) {
+		const struct walker *w = &machine.walker[view];
 
-		for (size_t i = 0; i < c->size; i++)
-			if (c->entry[i].level &&
-			    decode(c->entry[i].value, c->entry[i].level).hpa == hpa)
+		if (w->root)
+			assert_ptr_not_equal(first, machine.tdp->view[view].root);
+		for (size_t i = 0; i < w->tables.size; i++) {
+			const struct cached *c = &w->tables.entry[i];
+
+			if (c->level && decode(view, c->value, c->level).hpa == hpa)
 				fail_msg("table %#llx freed while a walker may use it",
 					 (unsigned long long)hpa);
+		}
 	}
 	memset(first, 0xa5, (size_t)virt_to_page(first)->count << PAGE_SHIFT);
 	page_free(first);
 }
 
-void machine_start(struct tdp *t, bool amd, unsigned maxphyaddr, bool exec_only)
+void machine_start(struct tdp *t, const struct walk_rules *cpu)
 {
 	machine_stop();
-	machine = (struct machine){
-		.tdp = t, .amd = amd, .maxphyaddr = maxphyaddr, .exec_only = exec_only
-	};
+	machine.tdp = t;
+	machine.walker[TDP_CPU] = (struct walker){ .rules = cpu, .root = true };
 	machine_walk();
+}
+
+void machine_attach(const struct walk_rules *iommu)
+{
+	struct walker *w = &machine.walker[TDP_DMA];
+
+	assert_false(w->root);
+	/* Whoever walked before has forgotten everything. */
+	assert_int_equal(w->leaves.count + w->tables.count, 0);
+	w->rules = iommu;
+	w->root = true;
+	machine_walk();
+}
+
+void machine_detach(void)
+{
+	machine_walk();
+	machine.walker[TDP_DMA].root = false;
 }
 
 void machine_stop(void)
 {
-	for (enum walker w = 0; w < WALKERS; w++) {
-		free(machine.leaves[w].entry);
-		free(machine.tables[w].entry);
+	for (enum tdp_view_id view = 0; view < TDP_VIEWS; view++) {
+		free(machine.walker[view].leaves.entry);
+		free(machine.walker[view].tables.entry);
 	}
 	machine = (struct machine){ 0 };
 }

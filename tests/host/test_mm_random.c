@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-// sources: tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c mm/spte_ept.c mm/spte_npt.c
+// sources: tests/host/mm_fixture.c tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c mm/spte_ept.c mm/spte_npt.c
+// sources: mm/spte_vtd.c mm/spte_amdvi.c
 // sources: mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c
 // sources: mm/tdp_resize.c mm/tdp_nx.c mm/tdp_commit.c mm/tdp_walk.c
 #include <setjmp.h>
@@ -10,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "mm_host.h"
+#include "mm_fixture.h"
 
 /*
  * Random sequences of transactions, faults, zaps and failing allocations against a model without
@@ -25,9 +26,6 @@ struct model {
 	unsigned count;
 };
 
-static struct spte_format format;
-static struct page_budget budget;
-static struct tdp tdp;
 static struct model model;
 static uint64_t rng;
 static uint64_t seed, step_number;
@@ -308,26 +306,19 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
 	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void run(bool amd, unsigned max_level)
+static void run(void **state)
 {
-	struct ept_caps ept = { .maxphyaddr = 46,
-				.exec_only = true,
-				.walk_4 = true,
-				.wb = true,
-				.page_2m = max_level > 1,
-				.page_1g = max_level > 2,
-				.ad = true };
-	struct npt_caps npt = { .maxphyaddr = 48, .page_1g = max_level > 2, .nx = true };
+	const struct variant *variant = *state;
 	uint64_t steps = from_environment("MM_STEPS", 60);
 
-	seed = from_environment("MM_SEED", 1 + max_level);
+	seed = from_environment("MM_SEED", 1 + variant->walk.max_level);
 	rng = seed * 0x9e3779b97f4a7c15;
 	model.count = 0;
 	test_pool(8192);
-	assert_int_equal(amd ? spte_format_npt(&format, &npt) : spte_format_ept(&format, &ept), OK);
+	assert_int_equal(variant_format(variant, &format), OK);
 	assert_int_equal(page_budget_init(&budget, "guest", page_pool_unreserved()), OK);
 	assert_int_equal(tdp_init(&tdp, &format, &budget, &machine), OK);
-	machine_start(&tdp, amd, format.maxphyaddr, true);
+	machine_start(&tdp, &variant->walk);
 	for (step_number = 0; step_number < steps; step_number++)
 		step();
 	step_number = 0;
@@ -335,26 +326,6 @@ static void run(bool amd, unsigned max_level)
 	tdp_destroy(&tdp);
 	assert_int_equal(budget.used, 0);
 	page_budget_exit(&budget);
-}
-
-static void test_ept(void **state unused)
-{
-	run(false, 3);
-}
-
-static void test_ept_small(void **state unused)
-{
-	run(false, 1);
-}
-
-static void test_npt(void **state unused)
-{
-	run(true, 3);
-}
-
-static void test_npt_2m(void **state unused)
-{
-	run(true, 2);
 }
 
 static int say_where(void **state unused)
@@ -368,13 +339,14 @@ static int say_where(void **state unused)
 	return 0;
 }
 
+/* Those formats of cores that the model describes. */
 int main(void)
 {
 	const struct CMUnitTest all[] = {
-		cmocka_unit_test_teardown(test_ept, say_where),
-		cmocka_unit_test_teardown(test_ept_small, say_where),
-		cmocka_unit_test_teardown(test_npt, say_where),
-		cmocka_unit_test_teardown(test_npt_2m, say_where),
+		{ "ept-1g", run, NULL, say_where, (void *)&variants[0] },
+		{ "ept-4k", run, NULL, say_where, (void *)&variants[2] },
+		{ "npt-1g", run, NULL, say_where, (void *)&variants[3] },
+		{ "npt-52", run, NULL, say_where, (void *)&variants[5] },
 	};
 
 	return cmocka_run_group_tests(all, NULL, NULL);
