@@ -17,7 +17,6 @@ struct stage {
 	unsigned level;
 	uint64_t base;   /* the first frame that the table covers */
 	uint64_t *image; /* a private copy, with the new entries */
-	struct gfn_range touched;
 };
 
 struct build {
@@ -28,8 +27,7 @@ struct build {
 	struct stage stage;
 };
 
-static enum status rebuild(struct build *b, uint64_t *table, unsigned level, uint64_t base,
-			   struct gfn_range *touched);
+static enum status rebuild(struct build *b, uint64_t *table, unsigned level, uint64_t base);
 
 /* The fragment of a leaf; at 4 KiB it has the right again that nx_huge takes from large ones. */
 static uint64_t fragment(const struct build *b, uint64_t leaf, unsigned level, unsigned i,
@@ -65,7 +63,6 @@ static void seed(struct build *b, uint64_t *table, unsigned level, uint64_t entr
 static enum status rebuild_entry(struct build *b, uint64_t *entry, unsigned level, uint64_t base)
 {
 	struct tdp_view *w = b->view;
-	struct gfn_range touched;
 	uint64_t value = SPTE_EMPTY, old = *entry;
 	uint64_t *table;
 	enum status status;
@@ -84,22 +81,20 @@ static enum status rebuild_entry(struct build *b, uint64_t *entry, unsigned leve
 	seed(b, table, level - 1, old, base);
 	if (spte_is_table(w->format, old, level))
 		tdp_list_add(&b->tables, tdp_child(w, old));
-	status = rebuild(b, table, level - 1, base, &touched);
+	status = rebuild(b, table, level - 1, base);
 	*entry = tdp_link_value(w, table, entry);
 	return status;
 }
 
 /*
- * Rebuild those entries of a private table whose span has changed. `touched` becomes the frames
- * that they span. Recursion: at most twice for each level.
+ * Rebuild those entries of a private table whose span has changed. Recursion: at most twice for
+ * each level.
  */
-static enum status rebuild(struct build *b, uint64_t *table, unsigned level, uint64_t base,
-			   struct gfn_range *touched)
+static enum status rebuild(struct build *b, uint64_t *table, unsigned level, uint64_t base)
 {
 	uint64_t span = spte_span(level), end = base + span * SPTE_PER_TABLE, at = base;
 	struct gfn_range r = slot_diff(b->old, b->new, at, end);
 
-	*touched = (struct gfn_range){ ALIGN_DOWN(r.start, span), ALIGN_UP(r.end, span) };
 	while (r.start < r.end) {
 		for (at = ALIGN_DOWN(r.start, span); at < r.end; at += span) {
 			enum status status =
@@ -108,7 +103,6 @@ static enum status rebuild(struct build *b, uint64_t *table, unsigned level, uin
 			if (status)
 				return status;
 		}
-		touched->end = at;
 		r = slot_diff(b->old, b->new, at, end);
 	}
 	return OK;
@@ -183,7 +177,7 @@ static enum status prepare(struct build *b)
 	}
 	for (unsigned i = 0; i < SPTE_PER_TABLE; i++)
 		s->image[i] = tdp_read_entry(&s->table[i]);
-	status = rebuild(b, s->image, s->level, s->base, &s->touched);
+	status = rebuild(b, s->image, s->level, s->base);
 	if (status)
 		discard(b);
 	return status;
@@ -201,22 +195,28 @@ static enum status prepare_all(struct build b[TDP_VIEWS])
 	return status;
 }
 
-/* Put a view's new entries in place. */
+/*
+ * Put a view's new entries in place; no others, since hardware may have set flags in them that the
+ * image does not have.
+ */
 static void exchange(struct build *b, struct tdp_gather *g)
 {
 	const struct stage *s = &b->stage;
-	uint64_t span;
+	uint64_t span = spte_span(s->level), end = s->base + span * SPTE_PER_TABLE;
+	struct gfn_range r = slot_diff(b->old, b->new, s->base, end);
 
-	if (!s->table)
-		return;
-	span = spte_span(s->level);
-	for (uint64_t at = s->touched.start; at < s->touched.end; at += span) {
-		unsigned i = spte_index(at, s->level);
+	while (r.start < r.end) {
+		uint64_t at = ALIGN_DOWN(r.start, span);
 
-		if (s->image[i] == tdp_read_entry(&s->table[i]))
-			continue;
-		tdp_set_entry(b->view, &s->table[i], s->level, s->image[i], TDP_COMMIT);
-		tdp_gather_range(g, b->view->id, at, at + span);
+		for (; at < r.end; at += span) {
+			unsigned i = spte_index(at, s->level);
+
+			if (s->image[i] == tdp_read_entry(&s->table[i]))
+				continue;
+			tdp_set_entry(b->view, &s->table[i], s->level, s->image[i], TDP_COMMIT);
+			tdp_gather_range(g, b->view->id, at, at + span);
+		}
+		r = slot_diff(b->old, b->new, at, end);
 	}
 }
 
@@ -227,12 +227,17 @@ static void exchange(struct build *b, struct tdp_gather *g)
 static void publish(struct tdp *t, struct build b[TDP_VIEWS], struct slot_set *set,
 		    struct tdp_gather *g)
 {
-	mm_hold(t->host);
+	bool tables = b[TDP_CPU].stage.table || b[TDP_DMA].stage.table;
+
+	if (tables)
+		mm_hold(t->host);
 	for (unsigned i = 0; i < TDP_VIEWS; i++)
-		exchange(&b[i], g);
+		if (b[i].stage.table)
+			exchange(&b[i], g);
 	__atomic_store_n(&t->slots, set, __ATOMIC_RELEASE);
 	tdp_gather_flush(t, g);
-	mm_release(t->host);
+	if (tables)
+		mm_release(t->host);
 	t->stats.commits++;
 }
 

@@ -72,7 +72,7 @@ enum status tdp_fill(struct tdp_view *w, struct gfn_range r)
 }
 
 /* In pieces, so that a fault on another core waits for one of them at most. */
-#define POPULATE_PIECE BIT(18) /* 1 GiB */
+#define POPULATE_PIECE BIT(13) /* 32 MiB: 16 tables */
 
 enum status tdp_populate(struct tdp *t, gfn_t start, uint64_t npages)
 {
