@@ -100,7 +100,7 @@ enum status variant_format(const struct variant *variant, struct spte_format *f)
 	}
 }
 
-enum status attach(const struct variant *iommu)
+enum status attach_iommu(const struct variant *iommu)
 {
 	enum status status = variant_format(iommu, &iommu_format);
 
@@ -111,7 +111,7 @@ enum status attach(const struct variant *iommu)
 	return status;
 }
 
-void detach(void)
+void detach_iommu(void)
 {
 	machine_detach();
 	tdp_detach_dma(&tdp);
@@ -157,7 +157,7 @@ static int setup(void **state)
 	assert_int_equal(tdp_init(&tdp, &format, &budget, &machine), OK);
 	machine_start(&tdp, &v->walk);
 	if (v->iommu)
-		assert_int_equal(attach(v->iommu), OK);
+		assert_int_equal(attach_iommu(v->iommu), OK);
 	return 0;
 }
 
@@ -172,7 +172,7 @@ static int teardown(void **state unused)
 	}
 	machine_check();
 	if (v->iommu)
-		detach();
+		detach_iommu();
 	machine_stop();
 	tdp_destroy(&tdp);
 	assert_int_equal(budget.used, 0);

@@ -46,8 +46,8 @@ extern unsigned largest; /* level of the leaf for an aligned `gib` */
 extern uint64_t reach;   /* the frame behind the last one that all tables can translate */
 
 /* Give the guest a device behind this IOMMU, and take it away again. */
-enum status attach(const struct variant *iommu);
-void detach(void);
+enum status attach_iommu(const struct variant *iommu);
+void detach_iommu(void);
 
 /* Table pages of the cores' view, the root included. */
 uint64_t cpu_tables(void);
