@@ -38,6 +38,8 @@ struct guest {
 	struct tdp tdp;
 	uint32_t vcpu_count;
 	struct vcpu *vcpus[CONFIG_MAX_CPUS];
+	void *acpi; /* what it finds at GUEST_ACPI_BASE in each run */
+	uint32_t acpi_size;
 	struct io_map io; /* ports and device pages; fixed once the guest exists */
 
 	struct spinlock lock; /* protects the devices: everything in the next group */

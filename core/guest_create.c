@@ -110,6 +110,8 @@ static enum status build(struct guest *g, const struct spte_format *format,
 	for (uint32_t i = 0; s == OK && i < g->config->core_count; i++)
 		s = create_vcpu(g, i);
 	if (s == OK)
+		s = guest_load_prepare(g);
+	if (s == OK)
 		s = vdev_create(g, clock);
 	if (s == OK)
 		s = create_console(g);

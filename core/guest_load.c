@@ -44,7 +44,7 @@ static void read_image(const struct boot_image *file, uint64_t offset, void *buf
 	}
 }
 
-static enum status load_acpi(struct guest *g)
+enum status guest_load_prepare(struct guest *g)
 {
 	struct guest_acpi_params p = {
 		.cpu_count = g->vcpu_count,
@@ -52,9 +52,8 @@ static enum status load_acpi(struct guest *g)
 		.dsdt_size = (uint32_t)(dsdt_end - dsdt_start),
 	};
 	uint32_t apic_ids[CONFIG_MAX_CPUS];
-	/* Under the guest's own budget, and only for the moment: too large for a stack. */
+	/* Too large for a stack, and only for the moment. */
 	void *buf = page_alloc(&g->budget, GUEST_ACPI_SIZE / PAGE_SIZE);
-	uint32_t used;
 	enum status s;
 
 	if (!buf)
@@ -62,9 +61,13 @@ static enum status load_acpi(struct guest *g)
 	for (uint32_t i = 0; i < g->vcpu_count; i++)
 		apic_ids[i] = g->vcpus[i]->apic_id;
 	p.apic_ids = apic_ids;
-	s = guest_acpi_build(buf, &p, &used);
+	s = guest_acpi_build(buf, &p, &g->acpi_size);
+	if (s == OK) {
+		g->acpi = page_alloc(&g->budget, (g->acpi_size + PAGE_SIZE - 1) / PAGE_SIZE);
+		s = g->acpi ? OK : ERR_NOMEM;
+	}
 	if (s == OK)
-		s = guest_write(g, GPA(GUEST_ACPI_BASE), buf, used);
+		memcpy(g->acpi, buf, g->acpi_size);
 	page_free(buf);
 	return s;
 }
@@ -161,7 +164,7 @@ enum status guest_load(struct guest *g, struct vcpu_start *start)
 	if (s == OK)
 		s = load_gdt(g);
 	if (s == OK)
-		s = load_acpi(g);
+		s = guest_write(g, GPA(GUEST_ACPI_BASE), g->acpi, g->acpi_size);
 	if (s == OK)
 		s = load_reset_entry(g);
 	if (s != OK) {

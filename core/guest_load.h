@@ -43,6 +43,12 @@ void linux_boot_params(void *page, const struct linux_setup_header *h, uint32_t 
 		       const struct linux_plan *p);
 
 /*
+ * Make the guest's firmware tables, once its vCPUs exist; so a later start needs no memory that
+ * page tables may have used up meanwhile. ERR_NOMEM.
+ */
+enum status must_check guest_load_prepare(struct guest *g);
+
+/*
  * Write everything a guest needs into its memory and say where its first core starts. On the
  * calling core; may be called again for each start, with the files as they were read at boot.
  */

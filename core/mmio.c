@@ -288,9 +288,14 @@ void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
 		mmio_exit(v, e, fault.has_slot);
 		return;
 	case TDP_ERROR:
-		vcpu_die(v, "second-level fault at gpa %#llx cannot be resolved (%s)",
-			 (unsigned long long)e->gpa.v,
-			 fault.error == ERR_NOMEM ? "out of memory for tables" : "access denied");
+		if (fault.error == ERR_NOMEM)
+			vcpu_die(
+				v,
+				"out of memory for page tables (%llu KiB); raise `tables` in its section",
+				(unsigned long long)(v->guest->budget.limit * PAGE_SIZE >> 10));
+		else
+			vcpu_die(v, "access denied by its memory at gpa %#llx",
+				 (unsigned long long)e->gpa.v);
 		return;
 	}
 }
