@@ -14,61 +14,67 @@
 #define EXEC_ONLY 0xba
 #define ANY       0xfe
 
-#define EPT_1G                                                                     \
-	.walk = { WALK_EPT, 4, 3, 48, 46, .exec_only = true }, .legal = EXEC_ONLY, \
-	.ept = { .maxphyaddr = 46,                                                 \
-		 .exec_only = true,                                                \
-		 .walk_4 = true,                                                   \
-		 .wb = true,                                                       \
-		 .page_2m = true,                                                  \
-		 .page_1g = true,                                                  \
+#define WALK(kind, depth, largest_leaf, gpa, hpa, ...)                                       \
+	{                                                                                    \
+		.format = kind, .levels = depth, .max_level = largest_leaf, .gpa_bits = gpa, \
+		.maxphyaddr = hpa, __VA_ARGS__                                               \
+	}
+
+#define EPT_1G                                                                       \
+	.walk = WALK(WALK_EPT, 4, 3, 48, 46, .exec_only = true), .legal = EXEC_ONLY, \
+	.ept = { .maxphyaddr = 46,                                                   \
+		 .exec_only = true,                                                  \
+		 .walk_4 = true,                                                     \
+		 .wb = true,                                                         \
+		 .page_2m = true,                                                    \
+		 .page_1g = true,                                                    \
 		 .ad = true }
-#define EPT_2M                                                 \
-	.walk = { WALK_EPT, 4, 2, 48, 39 }, .legal = READABLE, \
+#define EPT_2M                                                   \
+	.walk = WALK(WALK_EPT, 4, 2, 48, 39), .legal = READABLE, \
 	.ept = { .maxphyaddr = 39, .walk_4 = true, .wb = true, .page_2m = true }
-#define NPT_1G                                                              \
-	.walk = { WALK_NPT, 4, 3, 48, 48, .c_bit = 51 }, .legal = READABLE, \
+#define NPT_1G                                                                \
+	.walk = WALK(WALK_NPT, 4, 3, 48, 48, .c_bit = 51), .legal = READABLE, \
 	.npt = { .maxphyaddr = 48, .c_bit = 51, .page_1g = true, .nx = true }
-#define VTD_1G                                                           \
-	.walk = { WALK_VTD, 4, 3, 48, 46, .snoop = true }, .legal = ANY, \
-	.vtd = { .haw = 46,                                              \
-		 .mgaw = 57,                                             \
-		 .agaw_39 = true,                                        \
-		 .agaw_48 = true,                                        \
-		 .page_2m = true,                                        \
-		 .page_1g = true,                                        \
+#define VTD_1G                                                             \
+	.walk = WALK(WALK_VTD, 4, 3, 48, 46, .snoop = true), .legal = ANY, \
+	.vtd = { .haw = 46,                                                \
+		 .mgaw = 57,                                               \
+		 .agaw_39 = true,                                          \
+		 .agaw_48 = true,                                          \
+		 .page_2m = true,                                          \
+		 .page_1g = true,                                          \
 		 .snoop = true }
-#define VTD_39                                                           \
-	.walk = { WALK_VTD, 3, 2, 39, 39, .snoop = true }, .legal = ANY, \
+#define VTD_39                                                             \
+	.walk = WALK(WALK_VTD, 3, 2, 39, 39, .snoop = true), .legal = ANY, \
 	.vtd = { .haw = 39, .mgaw = 48, .agaw_39 = true, .page_2m = true, .snoop = true }
-#define AMDVI                                               \
-	.walk = { WALK_AMDVI, 4, 3, 48, 48 }, .legal = ANY, \
+#define AMDVI                                                 \
+	.walk = WALK(WALK_AMDVI, 4, 3, 48, 48), .legal = ANY, \
 	.amdvi = { .pa_bits = 48, .va_bits = 64, .hats = 2 }
 
 const struct variant iommus[MM_IOMMUS] = {
 	{ "vtd-1g", VTD_1G },
 	/* As old units are: small pages, narrow, and they do not look into the caches. */
-	{ "vtd-4k", .walk = { WALK_VTD, 4, 1, 42, 48, .non_coherent = true }, .legal = ANY,
+	{ "vtd-4k", .walk = WALK(WALK_VTD, 4, 1, 42, 48, .non_coherent = true), .legal = ANY,
 	  .vtd = { .haw = 48, .mgaw = 42, .agaw_48 = true } },
 	{ "vtd-39", VTD_39 },
 	{ "amdvi", AMDVI },
-	{ "vtd-2m", .walk = { WALK_VTD, 4, 2, 48, 46, .non_coherent = true }, .legal = ANY,
+	{ "vtd-2m", .walk = WALK(WALK_VTD, 4, 2, 48, 46, .non_coherent = true), .legal = ANY,
 	  .vtd = { .haw = 46, .mgaw = 48, .agaw_39 = true, .agaw_48 = true, .page_2m = true } },
 };
 
 const struct variant variants[MM_VARIANTS] = {
 	{ "ept-1g", EPT_1G },
 	{ "ept-2m", EPT_2M },
-	{ "ept-4k", .walk = { WALK_EPT, 4, 1, 48, 52 }, .legal = READABLE,
+	{ "ept-4k", .walk = WALK(WALK_EPT, 4, 1, 48, 52), .legal = READABLE,
 	  .ept = { .maxphyaddr = 52, .walk_4 = true, .wb = true, .ad = true } },
 	{ "npt-1g", NPT_1G },
-	{ "npt-2m", .walk = { WALK_NPT, 4, 2, 48, 43 }, .legal = READABLE,
+	{ "npt-2m", .walk = WALK(WALK_NPT, 4, 2, 48, 43), .legal = READABLE,
 	  .npt = { .maxphyaddr = 43, .nx = true } },
 	{ "npt-52", /* no reserved address bit, hence no MMIO entries */
-	  .walk = { WALK_NPT, 4, 3, 48, 52 }, .legal = READABLE,
+	  .walk = WALK(WALK_NPT, 4, 3, 48, 52), .legal = READABLE,
 	  .npt = { .maxphyaddr = 52, .page_1g = true, .nx = true } },
 	{ "vtd-1g", VTD_1G },
-	{ "vtd-4k", .walk = { WALK_VTD, 4, 1, 42, 42 }, .legal = ANY,
+	{ "vtd-4k", .walk = WALK(WALK_VTD, 4, 1, 42, 42), .legal = ANY,
 	  .vtd = { .haw = 42, .mgaw = 42, .agaw_48 = true } },
 	{ "vtd-39", VTD_39 },
 	{ "amdvi", AMDVI },
