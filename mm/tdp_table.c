@@ -3,10 +3,13 @@
 #include "mm/mm_host.h"
 #include "panic.h"
 
-/* Devices translate memory, not other devices' registers. */
+/*
+ * Devices translate memory, not other devices' registers; and nothing of what can only be executed,
+ * because their formats have no such right.
+ */
 static bool visible(const struct tdp_view *w, const struct slot *s)
 {
-	return w->id == TDP_CPU || s->kind != SLOT_DEVICE;
+	return (w->id == TDP_CPU || s->kind != SLOT_DEVICE) && s->access & w->format->rights;
 }
 
 /* What a leaf of this level may permit. */

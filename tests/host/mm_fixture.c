@@ -177,7 +177,7 @@ static int teardown(void **state unused)
 		return 0;
 	}
 	machine_check();
-	if (v->iommu)
+	if (machine.walker[TDP_DMA].root)
 		detach_iommu();
 	machine_stop();
 	tdp_destroy(&tdp);
