@@ -268,6 +268,38 @@ static void test_refused_edits(void **state unused)
 	expect_mapped(149, 549, 1);
 }
 
+/* A slot between two others, moved and resized up to them and one frame too far. */
+static void test_neighbours(void **state unused)
+{
+	struct slot_txn txn;
+
+	create(ram(100, 50, 500));
+	create(ram(200, 50, 700));
+	create(ram(300, 50, 900));
+	begin(&txn, 0);
+	expect_refused(&txn, slot_move(&txn, GFN(200), GFN(149)), ERR_OVERLAP);
+	begin(&txn, 0);
+	expect_refused(&txn, slot_move(&txn, GFN(200), GFN(251)), ERR_OVERLAP);
+	begin(&txn, 0);
+	expect_refused(&txn, slot_resize(&txn, GFN(200), 101), ERR_OVERLAP);
+	begin(&txn, 0);
+	assert_int_equal(slot_move(&txn, GFN(200), GFN(150)), OK);
+	assert_int_equal(slot_resize(&txn, GFN(150), 150), OK);
+	commit(&txn);
+	expect_mapped(149, 549, 1);
+	expect_mapped(150, 700, 1);
+	expect_mapped(299, 849, 1);
+	expect_mapped(300, 900, 1);
+	/* Past both of them, in either direction. */
+	begin(&txn, 0);
+	assert_int_equal(slot_move(&txn, GFN(150), GFN(350)), OK);
+	assert_int_equal(slot_move(&txn, GFN(300), GFN(0)), OK);
+	commit(&txn);
+	expect_mapped(0, 900, 1);
+	expect_mapped(350, 700, 1);
+	expect_unmapped(150);
+}
+
 /* What only the format can refuse. */
 static void test_refused_by_format(void **state unused)
 {
@@ -432,6 +464,7 @@ static const struct mm_test tests[] = {
 	TEST(test_rights_and_type_alone),
 	TEST(test_one_commit_point),
 	TEST(test_refused_edits),
+	TEST(test_neighbours),
 	TEST(test_refused_by_format),
 	TEST(test_lost_race),
 	TEST(test_many_slots),
