@@ -294,12 +294,18 @@ $(foreach t,$(HOST_TESTS),$(eval $(call HOST_TEST,$(t))))
 $(foreach t,$(HOST_FUZZ),$(eval $(call FUZZER,$(t))))
 -include $(shell find $(BUILD)/host/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
 
-.PHONY: host-tests fuzzers test-host fuzz mutants mutants-check
+.PHONY: host-tests fuzzers test-host test-mm fuzz mutants mutants-check
 host-tests: $(HOST_TESTS:%=$(BUILD)/host/%)
 fuzzers: $(HOST_FUZZ:%=$(BUILD)/fuzz/%)
 
 test-host: host-tests ## run the host's unit tests (K=substring selects)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --host $(K:%=-k %)
+
+MM_SEEDS ?= 8
+MM_OPS   ?= 1000
+test-mm: host-tests $(BUILD)/fuzz/fuzz_mm ## the second-level MMU's tests at length (MM_SEEDS= MM_OPS= FUZZ_SECONDS=)
+	$(Q)MM_SEEDS=$(MM_SEEDS) MM_OPS=$(MM_OPS) $(PYTHON) tests/run.py --build $(BUILD) --host --fuzz \
+		--fuzz-seconds $(FUZZ_SECONDS) --limit 3000 -k host/test_mm -k fuzz/fuzz_mm
 
 # tests/mutants/*.txt, one at a time, each until a test of the second-level MMU fails.
 MUTANTS = $(PYTHON) tools/mutants.py --build $(BUILD) --cc '$(CC)' --cflags '$(HOST_CFLAGS)' \
@@ -401,7 +407,7 @@ $(BUILD)/check-config: $(CHECK_CONFIG_SRCS:%.c=$(BUILD)/host/obj/%.o)
 check-config: $(BUILD)/check-config ## check a configuration file without booting (CONF=file ARGS='--cores 4')
 	$(Q)$(if $(CONF),,$(error say which: make check-config CONF=my.conf))$< $(ARGS) $(CONF)
 
-lint: format-check tidy cppcheck layering sizes ## all checks of the sources
+lint: format-check tidy cppcheck layering mutants-check sizes ## all checks of the sources
 
 format: ## format the sources
 	$(Q)$(CLANG_FORMAT) -i $(ALL_C)

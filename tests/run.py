@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import hostside, target  # noqa: E402
 from lib.report import FAIL, Report, Result  # noqa: E402
 
-CHECKS = ("layering", "sizes")
+CHECKS = ("layering", "sizes", "mutants-check")
 
 
 def parse_args():
@@ -24,6 +24,7 @@ def parse_args():
     parser.add_argument("--host", action="store_true", help="unit tests")
     parser.add_argument("--fuzz", action="store_true", help="fuzzers")
     parser.add_argument("--fuzz-seconds", type=int, default=5)
+    parser.add_argument("--limit", type=int, default=hostside.LIMIT, help="seconds for a unit test")
     parser.add_argument("--checks", action="store_true", help="checks of the sources")
     parser.add_argument("--target", action="store_true", help="tests on emulated machines")
     parser.add_argument("--bench", action="store_true", help="measurements on emulated machines")
@@ -47,7 +48,8 @@ def host_jobs(args, logs):
     if args.host:
         for name in hostside.sources_of("test"):
             path = os.path.join(args.build, "host", name)
-            jobs.append((f"host/{name}", lambda name, path=path: hostside.unit_test(path, logs)))
+            jobs.append((f"host/{name}", lambda name, path=path: hostside.unit_test(
+                path, logs, args.limit)))
     if args.fuzz:
         for name in hostside.sources_of("fuzz"):
             path = os.path.join(args.build, "fuzz", name)

@@ -485,6 +485,7 @@ static void compare_counters(void)
 void ops_start(const struct variant *variant, uint64_t pool_pages)
 {
 	v = variant;
+	pending_in = 0;
 	test_pool(pool_pages);
 	assert_int_equal(variant_format(v, &format), OK);
 	assert_int_equal(page_budget_init(&budget, "guest", page_pool_unreserved()), OK);
@@ -496,7 +497,6 @@ void ops_start(const struct variant *variant, uint64_t pool_pages)
 	zap_all = nx = false;
 	iommu = NULL;
 	old_table = HPA(0);
-	pending_in = 0;
 	flushes = 0;
 	if (v->iommu)
 		attach(&(struct op){ .view = (uint8_t)(v->iommu - iommus) });
@@ -504,6 +504,7 @@ void ops_start(const struct variant *variant, uint64_t pool_pages)
 
 void ops_end(void)
 {
+	pending_in = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(drafts); i++)
 		if (drafts[i].open)
 			tdp_abort(&tdp, &drafts[i].txn);

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define POOL_FOR_OPS 8192u
+#define POOL_FOR_OPS 768u
 #define LIMIT        60 /* seconds: a run that takes longer does not end */
 #define RUNS_MAX     3000u
 

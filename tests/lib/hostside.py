@@ -34,10 +34,10 @@ def run_program(name, argv, log, good=None, limit=LIMIT, env=None):
     return Result(name, FAIL, seconds, detail, log)
 
 
-def unit_test(path, logs):
+def unit_test(path, logs, limit=LIMIT):
     name = os.path.basename(path)
     return run_program(f"host/{name}", [path], os.path.join(logs, f"{name}.log"),
-                       r"\[  PASSED  \] (\d+ test\(s\))")
+                       r"\[  PASSED  \] (\d+ test\(s\))", limit=limit)
 
 
 def fuzzer(path, logs, seconds):
