@@ -61,7 +61,7 @@ static bool same_translation(const struct slot *a, const struct slot *b, uint64_
 	if (!a || !b)
 		return a == b;
 	return slot_pfn(a, GFN(gfn)).v == slot_pfn(b, GFN(gfn)).v && a->access == b->access &&
-	       a->type == b->type;
+	       a->type == b->type && !((a->flags ^ b->flags) & SLOT_LOG);
 }
 
 struct gfn_range slot_diff(const struct slot_set *a, const struct slot_set *b, uint64_t from,
@@ -135,6 +135,10 @@ static enum status check_slot(struct slot_txn *txn, const struct slot *s)
 		return slot_refuse(txn, ERR_INVALID, "writable ROM", s);
 	if (s->kind == SLOT_DEVICE && s->access & ACCESS_X)
 		return slot_refuse(txn, ERR_INVALID, "executable device memory", s);
+	if (s->flags & ~SLOT_LOG)
+		return slot_refuse(txn, ERR_INVALID, "unknown flags", s);
+	if (s->flags & SLOT_LOG && s->kind != SLOT_RAM && s->kind != SLOT_SHARED)
+		return slot_refuse(txn, ERR_INVALID, "a dirty log of what is no memory", s);
 	return OK;
 }
 
@@ -247,6 +251,18 @@ enum status slot_resize(struct slot_txn *txn, gfn_t base, uint64_t npages)
 		return txn->error;
 	s = txn->draft->slot[at];
 	s.npages = npages;
+	return exchange(txn, at, &s);
+}
+
+enum status slot_set_flags(struct slot_txn *txn, gfn_t base, unsigned flags)
+{
+	struct slot s;
+	uint32_t at;
+
+	if (named(txn, base, &at))
+		return txn->error;
+	s = txn->draft->slot[at];
+	s.flags = (uint8_t)min_u64(flags, UINT8_MAX);
 	return exchange(txn, at, &s);
 }
 

@@ -11,7 +11,7 @@
  * they found. What no slot covers is emulated.
  */
 #define SLOT_MAX      1024 /* slots in a set */
-#define SLOT_NAME_LEN 21
+#define SLOT_NAME_LEN 20
 #define SLOT_GFN_BITS 36 /* four levels translate 48 bits of guest-physical address */
 
 enum slot_kind {
@@ -21,6 +21,9 @@ enum slot_kind {
 	SLOT_SHARED, /* memory that other guests see as well */
 };
 
+/* Flags. */
+#define SLOT_LOG 1u /* keep a dirty log; of RAM and shared memory only */
+
 struct slot {
 	gfn_t base;
 	uint64_t npages; /* > 0 */
@@ -28,6 +31,7 @@ struct slot {
 	uint8_t access;  /* ACCESS_* that the guest has */
 	uint8_t type;    /* enum mem_type */
 	uint8_t kind;    /* enum slot_kind */
+	uint8_t flags;   /* SLOT_* below */
 	char name[SLOT_NAME_LEN];
 };
 
@@ -69,22 +73,24 @@ static inline pfn_t slot_pfn(const struct slot *s, gfn_t gfn)
 
 /*
  * The first maximal range in [from, to) where the two sets translate differently: another frame,
- * other permissions, another memory type, or present in only one. Empty if there is none.
+ * other permissions, another memory type, logged in only one or present in only one. Empty if there
+ * is none.
  */
 struct gfn_range slot_diff(const struct slot_set *a, const struct slot_set *b, uint64_t from,
 			   uint64_t to);
 
 /*
  * Edits. Slots are named by their first frame, which is unique. Errors: ERR_OVERLAP, ERR_RANGE
- * (beyond the guest-physical or host-physical space), ERR_INVALID (no pages, unknown kind or type,
- * rights that contradict the kind), ERR_NOT_FOUND, ERR_NOMEM (more slots than tdp_begin() made
+ * (beyond the guest-physical or host-physical space), ERR_INVALID (no pages, unknown kind, type or
+ * flag, rights or flags that contradict the kind), ERR_NOT_FOUND, ERR_NOMEM (more slots than tdp_begin() made
  * room for).
  */
 enum status slot_create(struct slot_txn *txn, const struct slot *s) must_check;
 enum status slot_delete(struct slot_txn *txn, gfn_t base) must_check;
 enum status slot_move(struct slot_txn *txn, gfn_t from, gfn_t to) must_check;
 enum status slot_resize(struct slot_txn *txn, gfn_t base, uint64_t npages) must_check;
-/* Give the slot at s->base another size, backing, access, type, kind or name. */
+enum status slot_set_flags(struct slot_txn *txn, gfn_t base, unsigned flags) must_check;
+/* Give the slot at s->base another size, backing, access, type, kind, flags or name. */
 enum status slot_replace(struct slot_txn *txn, const struct slot *s) must_check;
 
 /* For tdp_mmu.c: make a draft from a set (NULL: empty), and refuse a transaction. */

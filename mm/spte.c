@@ -39,3 +39,8 @@ uint64_t spte_add_access(const struct spte_format *f, uint64_t leaf, unsigned ac
 {
 	return (leaf & ~f->access_mask) | f->access[decode_access(f, leaf) | access];
 }
+
+uint64_t spte_drop_access(const struct spte_format *f, uint64_t leaf, unsigned access)
+{
+	return (leaf & ~f->access_mask) | f->access[decode_access(f, leaf) & ~access];
+}

@@ -228,6 +228,9 @@ static inline uint64_t spte_fragment(const struct spte_format *f, uint64_t e, un
 /* A leaf with more rights; those it has and these together must be legal. */
 uint64_t spte_add_access(const struct spte_format *f, uint64_t leaf, unsigned access);
 
+/* A leaf with fewer rights; what is left must be legal. */
+uint64_t spte_drop_access(const struct spte_format *f, uint64_t leaf, unsigned access);
+
 /* An entry taken apart. */
 struct spte_info {
 	enum spte_state state;

@@ -206,14 +206,17 @@ static void exchange(struct build *b, struct tdp_gather *g)
 	struct gfn_range r = slot_diff(b->old, b->new, s->base, end);
 
 	while (r.start < r.end) {
-		uint64_t at = ALIGN_DOWN(r.start, span);
+		uint64_t at = ALIGN_DOWN(r.start, span), old;
 
 		for (; at < r.end; at += span) {
 			unsigned i = spte_index(at, s->level);
 
 			if (s->image[i] == tdp_read_entry(&s->table[i]))
 				continue;
-			tdp_set_entry(b->view, &s->table[i], s->level, s->image[i], TDP_COMMIT);
+			old = tdp_set_entry(b->view, &s->table[i], s->level, s->image[i],
+					    TDP_COMMIT);
+			if (g->logs)
+				tdp_log_entry(b->view, g->logs, at, s->level, old);
 			tdp_gather_range(g, b->view->id, at, at + span);
 		}
 		r = slot_diff(b->old, b->new, at, end);
@@ -225,7 +228,7 @@ static void exchange(struct build *b, struct tdp_gather *g)
  * old layout from its TLB and a part of the new one from the tables.
  */
 static void publish(struct tdp *t, struct build b[TDP_VIEWS], struct slot_set *set,
-		    struct tdp_gather *g)
+		    struct tdp_log_set *logs, struct tdp_gather *g)
 {
 	bool tables = b[TDP_CPU].stage.table || b[TDP_DMA].stage.table;
 
@@ -234,6 +237,8 @@ static void publish(struct tdp *t, struct build b[TDP_VIEWS], struct slot_set *s
 	for (unsigned i = 0; i < TDP_VIEWS; i++)
 		if (b[i].stage.table)
 			exchange(&b[i], g);
+	/* The logs first: who sees a slot that has one must find it. */
+	__atomic_store_n(&t->logs, logs, __ATOMIC_RELEASE);
 	__atomic_store_n(&t->slots, set, __ATOMIC_RELEASE);
 	tdp_gather_flush(t, g);
 	if (tables)
@@ -266,6 +271,14 @@ static void adopt(struct build *b)
 	mm_free(s->image);
 }
 
+/* Is anything left, and possible, without the right to write? */
+static bool protectable(const struct spte_format *f, const struct slot *s)
+{
+	unsigned access = s->access & ~ACCESS_W;
+
+	return access & f->rights && spte_access_legal(f, access);
+}
+
 /* Can the format and the host express all slots of the draft? */
 static enum status check_view(const struct tdp_view *w, struct slot_txn *txn)
 {
@@ -278,9 +291,16 @@ static enum status check_view(const struct tdp_view *w, struct slot_txn *txn)
 	for (uint32_t i = 0; i < txn->draft->count; i++) {
 		const struct slot *s = &txn->draft->slot[i];
 
+		if (w->id == TDP_DMA && s->flags & SLOT_LOG)
+			return slot_refuse(txn, ERR_UNSUPPORTED,
+					   "a dirty log cannot see what the guest's devices write",
+					   s);
 		if (w->id == TDP_CPU && !spte_access_legal(w->format, s->access))
 			return slot_refuse(txn, ERR_UNSUPPORTED,
 					   "rights that this CPU cannot express", s);
+		if (w->id == TDP_CPU && s->flags & SLOT_LOG && !protectable(w->format, s))
+			return slot_refuse(txn, ERR_UNSUPPORTED,
+					   "rights that cannot be write-protected", s);
 		if (s->pfn.v >= frames || s->npages > frames - s->pfn.v)
 			return slot_refuse(txn, ERR_RANGE, "beyond the host's physical addresses",
 					   s);
@@ -366,17 +386,23 @@ static enum status commit(struct tdp *t, struct slot_txn *txn)
 {
 	struct slot_set *old = t->slots;
 	struct build b[TDP_VIEWS];
-	struct tdp_gather g = { 0 };
+	struct tdp_gather g = { .logs = t->logs };
+	struct tdp_log_set *logs;
 
 	for (unsigned i = 0; i < TDP_VIEWS; i++)
 		b[i] = (struct build){ .view = &t->view[i], .old = old, .new = txn->draft };
 	if (check_draft(t, txn))
 		return txn->error;
-	if (prepare_and_lock(t, b))
+	if (tdp_logs_prepare(t, txn->draft, &logs))
+		return slot_refuse(txn, ERR_NOMEM, "the guest's budget has no page for a dirty log",
+				   NULL);
+	if (prepare_and_lock(t, b)) {
+		tdp_logs_discard(t, logs);
 		return slot_refuse(txn, ERR_NOMEM, "the guest's budget has no page for a table",
 				   NULL);
+	}
 	txn->draft->version = old->version + 1;
-	publish(t, b, txn->draft, &g);
+	publish(t, b, txn->draft, logs, &g);
 	spin_unlock(&t->lock);
 	txn->draft = NULL;
 	for (unsigned i = 0; i < TDP_VIEWS; i++) {
@@ -385,6 +411,7 @@ static enum status commit(struct tdp *t, struct slot_txn *txn)
 		g.trees[i] = b[i].trees;
 	}
 	tdp_gather_free(t, &g);
+	tdp_logs_settle(t, old, g.logs);
 	if (t->zap_all && g.count)
 		tdp_zap_range(t, ALL_GFNS);
 	merge_borders(t, old);

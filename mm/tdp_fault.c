@@ -173,13 +173,18 @@ static enum status map_fault(struct tdp *t, struct tdp_fault *fault, enum tdp_re
 	missing = fault->access & ~spte_decode(w->format, leaf.value, leaf.level).access;
 	/*
 	 * If the leaf permits what faulted, then the TLB's entry was older than the leaf. Otherwise
-	 * it lacks what nx_huge takes from large leaves, and only that.
+	 * it lacks what a dirty log or nx_huge has taken from it, and only that.
 	 */
 	if (!missing)
 		return OK;
-	ASSERT(missing == ACCESS_X);
+	ASSERT(!(missing & ~(ACCESS_W | ACCESS_X)));
 	*result = TDP_FIXED;
-	return tdp_nx_grant(w, gfn, &leaf);
+	s = OK;
+	if (missing & ACCESS_W)
+		s = tdp_log_grant(w, gfn, &leaf);
+	if (!s && missing & ACCESS_X)
+		s = tdp_nx_grant(w, gfn, &leaf);
+	return s;
 }
 
 /* Once. TDP_ERROR if the budget has no page for what it takes. */

@@ -28,6 +28,7 @@ enum status tdp_init(struct tdp *t, const struct spte_format *f, struct page_bud
 		return ERR_NOMEM;
 	}
 	view_init(t, TDP_CPU, f, root);
+	t->log_mode = f->dirty ? TDP_LOG_D : TDP_LOG_WP;
 	return OK;
 }
 
@@ -36,6 +37,7 @@ void tdp_destroy(struct tdp *t)
 	tdp_detach_dma(t);
 	tdp_zap_all(t);
 	tdp_tree_free(&t->view[TDP_CPU], t->view[TDP_CPU].root);
+	tdp_logs_discard(t, t->logs);
 	mm_free(t->slots);
 	*t = (struct tdp){ 0 };
 }
@@ -85,10 +87,14 @@ static enum status attach_dma(struct tdp *t, const struct spte_format *f)
 
 enum status tdp_attach_dma(struct tdp *t, const struct spte_format *f)
 {
-	enum status status = ERR_BUSY;
+	enum status status;
 
 	spin_lock(&t->layout_lock);
-	if (!t->view[TDP_DMA].root)
+	if (t->view[TDP_DMA].root)
+		status = ERR_BUSY;
+	else if (t->logs)
+		status = ERR_UNSUPPORTED;
+	else
 		status = attach_dma(t, f);
 	spin_unlock(&t->layout_lock);
 	return status;

@@ -34,6 +34,9 @@ struct tdp_stats {
 	uint64_t collapses;    /* tables merged back in place */
 	uint64_t nx_splits;    /* of `splits`: to make a page executable */
 	uint64_t nx_recovered; /* of `collapses`: by tdp_nx_recover() */
+	uint64_t log_grants;   /* of `fixed`: first writes to a page or region of a logged slot */
+	uint64_t harvests;     /* calls of tdp_dirty_get_clear() ... */
+	uint64_t dirty;        /* ... and the pages that they reported */
 };
 
 /* A table of the guest, with the walker that it is for. */
@@ -44,6 +47,15 @@ struct tdp_view {
 	uint64_t *root; /* NULL: there is no such view. Else constant. */
 };
 
+/* How the first write to a page of a logged slot is noticed. */
+enum tdp_log_mode {
+	TDP_LOG_WP,  /* by write protection: a fault for each page */
+	TDP_LOG_D,   /* by the dirty flags: a harvest looks at each entry */
+	TDP_LOG_PML, /* the same, and the core lists the pages: a harvest looks at those only */
+};
+
+struct tdp_log_set;
+
 struct tdp {
 	struct page_budget *budget; /* pays for tables and slot sets */
 	void *host;                 /* for mm_host.h */
@@ -53,10 +65,12 @@ struct tdp {
 	struct slot_set *slots; /* published with release order; see tdp_slots() */
 	uint64_t
 		changes; /* of tables, by faults; under `lock`. Tells a transaction to start over. */
-	bool zap_all;    /* under layout_lock */
-	bool nx_huge;    /* no executable large leaves; written under both locks */
-	struct page_list nx_list; /* tables that exist because of it, the oldest first; `lock` */
-	struct tdp_stats stats;   /* under `lock`, where not said otherwise */
+	struct tdp_log_set *logs;   /* of the slots with SLOT_LOG; NULL: none. As `slots` */
+	enum tdp_log_mode log_mode; /* changes under both locks, while there are no logs */
+	bool zap_all;               /* under layout_lock */
+	bool nx_huge;               /* no executable large leaves; written under both locks */
+	struct page_list nx_list;   /* tables that exist because of it, the oldest first; `lock` */
+	struct tdp_stats stats;     /* under `lock`, where not said otherwise */
 };
 
 /*
@@ -76,7 +90,8 @@ uint64_t tdp_root(const struct tdp *t, enum tdp_view_id view);
  * Make the table for the guest's devices: complete on return, since devices cannot retry, and kept
  * so by every transaction from then on. Only memory is in it (RAM, ROM, shared), no device's
  * registers. Called before any IOMMU is pointed at the table. ERR_NOMEM; ERR_RANGE if the format
- * cannot reach a slot; ERR_BUSY if there is one already.
+ * cannot reach a slot; ERR_BUSY if there is one already; ERR_UNSUPPORTED while a slot has a dirty log,
+ * which would miss what devices write.
  */
 enum status tdp_attach_dma(struct tdp *t, const struct spte_format *f) must_check;
 
@@ -96,9 +111,9 @@ enum status tdp_begin(struct tdp *t, struct slot_txn *txn, unsigned room) must_c
  * on return, so its backing may be given away. New slots are mapped at once, with the largest pages.
  *
  * On error nothing has changed, and txn->reason and txn->culprit say why: what an edit returned,
- * ERR_BUSY (another transaction was faster), ERR_UNSUPPORTED (rights that the format lacks),
- * ERR_RANGE (beyond the host's physical addresses, or what the IOMMU translates), ERR_NOMEM. The
- * transaction is over either way.
+ * ERR_BUSY (another transaction was faster), ERR_UNSUPPORTED (rights that the format lacks, or
+ * a dirty log of what devices may write), ERR_RANGE (beyond the host's physical addresses, or what
+ * the IOMMU translates), ERR_NOMEM. The transaction is over either way.
  */
 enum status tdp_commit(struct tdp *t, struct slot_txn *txn) must_check;
 void tdp_abort(struct tdp *t, struct slot_txn *txn);
@@ -176,6 +191,47 @@ void tdp_set_nx_huge(struct tdp *t, bool on);
  * since they were split. One flush. Returns how many were merged.
  */
 unsigned tdp_nx_recover(struct tdp *t, unsigned max);
+
+/*
+ * Dirty logs. A slot with SLOT_LOG has one from the commit that sets the flag to the one that clears
+ * it. What a transaction does to a log: it survives where the slot keeps its frames; pages that get
+ * other backing count as written, whatever they held before.
+ *
+ * Not less than what was written is reported, and what is in excess comes from here: a page that a
+ * transaction has given other backing; one that the hypervisor has written to; one that holds
+ * tables of the guest, since walks of them count as writes (SDM vol. 3, 29.3.5; APM vol. 2, 15.25.5);
+ * and in TDP_LOG_PML one that was in a core's buffer when its log began.
+ */
+
+/*
+ * Report what was written in the range, which lies in one logged slot, since the last report, and
+ * begin anew. Bit n % 64 of bitmap[n / 64] says so of frame ALIGN_DOWN(start, 64) + n; bits outside
+ * of the range are 0. `bitmap` may be NULL; *count becomes the number of pages. A write that
+ * completes after the return is in a later report. ERR_NOT_FOUND: no slot, or not all in one that
+ * has a log; ERR_INVALID: no pages.
+ */
+enum status tdp_dirty_get_clear(struct tdp *t, gfn_t start, uint64_t npages, uint64_t *bitmap,
+				uint64_t *count) must_check;
+
+/*
+ * A core other than through the cores' table has written to the frame: the hypervisor, in the same
+ * read section and after the write; or a list of pages that the core has kept for TDP_LOG_PML.
+ */
+void tdp_mark_dirty(const struct tdp *t, gfn_t gfn);
+
+/* Does any slot have a log? Changes only while the cores are held. Any context. */
+static inline bool tdp_logging(const struct tdp *t)
+{
+	return __atomic_load_n(&t->logs, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * The mode is TDP_LOG_D where the cores' format has dirty flags, else TDP_LOG_WP, until it is
+ * changed: ERR_BUSY while some slot has a log, ERR_UNSUPPORTED without dirty flags. TDP_LOG_PML only
+ * if each core hands its list to tdp_mark_dirty() whenever it leaves the guest, before mm_hold() or
+ * mm_flush() take it for out.
+ */
+enum status tdp_set_log_mode(struct tdp *t, enum tdp_log_mode mode) must_check;
 
 /*
  * The current slot set. Only in a read section, and only valid until its end: this is how exit

@@ -16,7 +16,7 @@ enum status tdp_nx_grant(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf
 	while (leaf->level > 1) {
 		struct page *page;
 
-		s = tdp_split_leaf(w, gfn, leaf);
+		s = tdp_split_leaf(w, gfn, leaf, 0);
 		if (s)
 			return s;
 		page = virt_to_page(leaf->entry);
@@ -47,7 +47,7 @@ static bool still_needed(struct tdp_view *w, struct page *page, struct tdp_gathe
 		if (!spte_present(w->format, value) || !(value & w->format->accessed) ||
 		    !(spte_decode(w->format, value, level).access & ACCESS_X))
 			continue;
-		tdp_set_entry(w, &table[i], level, value & ~w->format->accessed, TDP_NARROW);
+		tdp_narrow(w, &table[i], level, value, value & ~w->format->accessed);
 		tdp_gather_range(g, w->id, base + i, base + i + 1);
 		needed = true;
 	}

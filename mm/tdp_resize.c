@@ -8,15 +8,17 @@
  * frame, so nobody can tell; but for the rights of nx_huge, which a merge takes back.
  */
 
-enum status tdp_split_leaf(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf)
+enum status tdp_split_leaf(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf, unsigned more)
 {
+	const struct spte_format *f = w->format;
+	uint64_t value = more ? spte_add_access(f, leaf->value, more) : leaf->value;
 	unsigned level = leaf->level;
 	uint64_t *table = tdp_table_alloc(w->tdp, level - 1);
 
 	if (!table)
 		return ERR_NOMEM;
 	for (unsigned i = 0; i < SPTE_PER_TABLE; i++)
-		table[i] = spte_fragment(w->format, leaf->value, level, i);
+		table[i] = spte_fragment(f, value, level, i);
 	tdp_set_entry(w, leaf->entry, level, tdp_link_value(w, table, leaf->entry), TDP_SPLIT);
 	w->tdp->stats.splits++;
 	leaf->entry = &table[spte_index(gfn, level - 1)];
@@ -33,7 +35,7 @@ static enum status split(struct tdp_view *w, uint64_t gfn, unsigned level)
 	if (!w->root || !tdp_find_leaf(w, gfn, &leaf))
 		return ERR_NOT_FOUND;
 	while (!status && leaf.level > max_u64(level, 1))
-		status = tdp_split_leaf(w, gfn, &leaf);
+		status = tdp_split_leaf(w, gfn, &leaf, 0);
 	return status;
 }
 
@@ -56,6 +58,13 @@ static bool is_flat(const struct tdp_view *w, const uint64_t *table, unsigned le
 	return true;
 }
 
+static bool may_collapse(const struct tdp *t, uint64_t base, const struct tdp_gather *g)
+{
+	const struct slot *s = slot_find(t->slots, GFN(base));
+
+	return g->logs || !s || !(s->flags & SLOT_LOG);
+}
+
 bool tdp_collapse_table(struct tdp_view *w, struct page *page, struct tdp_gather *g)
 {
 	unsigned level = tdp_table_level(page) + 1;
@@ -64,7 +73,7 @@ bool tdp_collapse_table(struct tdp_view *w, struct page *page, struct tdp_gather
 
 	if (!page->parent || !tdp_table_base(w, page, &base) ||
 	    tdp_shape(w, w->tdp->slots, base, level, &leaf) != TDP_SHAPE_LEAF ||
-	    !is_flat(w, table, level - 1))
+	    !is_flat(w, table, level - 1) || !may_collapse(w->tdp, base, g))
 		return false;
 	tdp_set_entry(w, page->parent, level, leaf, TDP_COLLAPSE);
 	tdp_gather_range(g, w->id, base, base + spte_span(level));
@@ -100,7 +109,7 @@ void tdp_collapse_at(struct tdp_view *w, uint64_t gfn, struct tdp_gather *g)
 	}
 }
 
-static uint64_t collapse_view(struct tdp_view *w, struct gfn_range r)
+static uint64_t collapse_view(struct tdp_view *w, struct gfn_range r, struct tdp_log_set *logs)
 {
 	uint64_t step = spte_span(2), freed = 0, end = min_u64(r.end, tdp_limit(w));
 	struct tdp *t = w->tdp;
@@ -108,7 +117,7 @@ static uint64_t collapse_view(struct tdp_view *w, struct gfn_range r)
 	/* A 2 MiB region at a time, so that no fault waits for more than that. */
 	for (uint64_t at = ALIGN_DOWN(r.start, step); at < end;) {
 		const struct slot *s = slot_next(t->slots, GFN(at));
-		struct tdp_gather g = { 0 };
+		struct tdp_gather g = { .logs = logs };
 
 		if (!s)
 			break;
@@ -126,14 +135,14 @@ static uint64_t collapse_view(struct tdp_view *w, struct gfn_range r)
 	return freed;
 }
 
-/* Under layout_lock. */
-static uint64_t collapse(struct tdp *t, struct gfn_range r)
+/* With the logs, that of logged slots as well. Under layout_lock. */
+static uint64_t collapse(struct tdp *t, struct gfn_range r, struct tdp_log_set *logs)
 {
 	uint64_t freed = 0;
 
 	for (unsigned i = 0; i < TDP_VIEWS; i++)
 		if (t->view[i].root)
-			freed += collapse_view(&t->view[i], r);
+			freed += collapse_view(&t->view[i], r, logs);
 	return freed;
 }
 
@@ -145,12 +154,12 @@ uint64_t tdp_collapse(struct tdp *t, gfn_t start, uint64_t npages)
 		return 0;
 	npages = min_u64(npages, BIT(SLOT_GFN_BITS) - start.v);
 	spin_lock(&t->layout_lock);
-	freed = collapse(t, (struct gfn_range){ start.v, start.v + npages });
+	freed = collapse(t, (struct gfn_range){ start.v, start.v + npages }, NULL);
 	spin_unlock(&t->layout_lock);
 	return freed;
 }
 
 void tdp_reclaim(struct tdp *t)
 {
-	collapse(t, ALL_GFNS);
+	collapse(t, ALL_GFNS, t->logs);
 }

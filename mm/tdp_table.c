@@ -12,11 +12,18 @@ static bool visible(const struct tdp_view *w, const struct slot *s)
 	return (w->id == TDP_CPU || s->kind != SLOT_DEVICE) && s->access & w->format->rights;
 }
 
-/* What a leaf of this level may permit. */
+static bool is_logged(const struct tdp_view *w, const struct slot *s)
+{
+	return w->id == TDP_CPU && s->flags & SLOT_LOG;
+}
+
+/* What a leaf of this level may permit before anybody has asked for more. */
 static unsigned leaf_access(const struct tdp_view *w, const struct slot *s, unsigned level)
 {
 	unsigned access = s->access;
 
+	if (is_logged(w, s) && (level > 1 || w->tdp->log_mode == TDP_LOG_WP))
+		access &= ~ACCESS_W;
 	if (w->id == TDP_CPU && level > 1 && w->tdp->nx_huge)
 		access &= ~ACCESS_X;
 	return access;
@@ -41,6 +48,8 @@ enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, u
 	if (!IS_ALIGNED(pfn.v, span) || !access)
 		return TDP_SHAPE_TABLE;
 	*leaf = spte_make_leaf(w->format, pfn, level, access, (enum mem_type)s->type);
+	if (is_logged(w, s) && w->tdp->log_mode != TDP_LOG_WP)
+		*leaf &= ~w->format->dirty;
 	return TDP_SHAPE_LEAF;
 }
 
@@ -111,6 +120,21 @@ uint64_t tdp_set_entry(struct tdp_view *w, uint64_t *entry, unsigned level, uint
 	if (change == TDP_FILL || change == TDP_SPLIT)
 		__atomic_store_n(&w->tdp->changes, w->tdp->changes + 1, __ATOMIC_RELEASE);
 	return old;
+}
+
+uint64_t tdp_narrow(struct tdp_view *w, uint64_t *entry, unsigned level, uint64_t seen,
+		    uint64_t value)
+{
+	uint64_t since = (w->format->accessed | w->format->dirty) & ~seen;
+	uint64_t old = tdp_set_entry(w, entry, level, value, TDP_NARROW);
+	uint64_t all = old;
+
+	while (old & since & ~value) {
+		value |= old & since;
+		old = tdp_set_entry(w, entry, level, value, TDP_NARROW);
+		all |= old;
+	}
+	return all;
 }
 
 uint64_t *tdp_table_alloc(struct tdp *t, unsigned level)
@@ -219,6 +243,8 @@ uint64_t tdp_gather_free(struct tdp *t, struct tdp_gather *g)
 	uint64_t before = __atomic_load_n(&t->stats.tables, __ATOMIC_RELAXED);
 	uint64_t *table;
 
+	if (g->logs)
+		tdp_log_tables(t, g);
 	for (unsigned i = 0; i < TDP_VIEWS; i++) {
 		while ((table = tdp_list_pop(&g->tables[i])))
 			tdp_table_free(t, table);

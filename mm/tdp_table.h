@@ -50,6 +50,13 @@ enum tdp_change {
 uint64_t tdp_set_entry(struct tdp_view *w, uint64_t *entry, unsigned level, uint64_t value,
 		       enum tdp_change change);
 
+/*
+ * TDP_NARROW, from `seen`, what the caller has read, to `value`: flags that hardware has set since
+ * survive. Returns all bits that were there: those that `value` was to clear, too.
+ */
+uint64_t tdp_narrow(struct tdp_view *w, uint64_t *entry, unsigned level, uint64_t seen,
+		    uint64_t value);
+
 /* Read an entry that hardware, or another core, may be changing. */
 static inline uint64_t tdp_read_entry(const uint64_t *entry)
 {
@@ -99,6 +106,11 @@ uint64_t *tdp_list_pop(struct tdp_list *list);
 #define TDP_GATHER_RANGES 8
 
 struct tdp_gather {
+	/*
+	 * Logs that get the dirty flags of the tables when they are freed. NULL: there are none in
+	 * them that matter.
+	 */
+	struct tdp_log_set *logs;
 	unsigned views;
 	unsigned count;
 	struct gfn_range range[TDP_GATHER_RANGES];
@@ -128,8 +140,12 @@ struct tdp_leaf {
 /* Under one of the locks. False if there is no leaf. */
 bool tdp_find_leaf(const struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf);
 
-/* Split one leaf by one level, in place, and step down to the fragment for the frame. `lock`. */
-enum status tdp_split_leaf(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf) must_check;
+/*
+ * Split one leaf by one level, in place, and step down to the fragment for the frame. The fragments
+ * have `more` rights besides the leaf's. `lock`.
+ */
+enum status tdp_split_leaf(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf,
+			   unsigned more) must_check;
 
 /*
  * Where a live table is: its first frame, found by climbing its back-pointers. False if it is not
@@ -138,8 +154,9 @@ enum status tdp_split_leaf(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *le
 bool tdp_table_base(const struct tdp_view *w, const struct page *page, uint64_t *base);
 
 /*
- * Merge a live table into one leaf, if the slots allow it and nothing hangs below. Under both locks;
- * the caller flushes and frees what is gathered.
+ * Merge a live table into one leaf, if the slots allow it and nothing hangs below. Of a logged slot
+ * only if the gather has its log, because pages are written to at the price of a fault each then.
+ * Under both locks; the caller flushes and frees what is gathered.
  */
 bool tdp_collapse_table(struct tdp_view *w, struct page *page, struct tdp_gather *g);
 
@@ -151,6 +168,27 @@ void tdp_zap_range(struct tdp *t, struct gfn_range r);
 
 /* Make a mapped page executable that is not because of nx_huge. Under `lock`. */
 enum status tdp_nx_grant(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf) must_check;
+
+/* Make a page of a logged slot writable, and note that it is written to. Under `lock`. */
+enum status tdp_log_grant(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf) must_check;
+
+/*
+ * Logs in a transaction, all under layout_lock. The draft's: those that the current layout has as
+ * well, and new ones; ERR_NOMEM. Free them again. After the commit, the flush and the harvest of
+ * what was replaced, when t->slots and t->logs are the new ones: settle what changed hands, and free
+ * the old set.
+ */
+enum status tdp_logs_prepare(struct tdp *t, const struct slot_set *draft,
+			     struct tdp_log_set **logs) must_check;
+void tdp_logs_discard(struct tdp *t, struct tdp_log_set *logs);
+void tdp_logs_settle(struct tdp *t, const struct slot_set *old_slots, struct tdp_log_set *old);
+
+/* What an entry of a table that is no longer used says about writes, to a log of the frame. */
+void tdp_log_entry(const struct tdp_view *w, const struct tdp_log_set *logs, uint64_t gfn,
+		   unsigned level, uint64_t value);
+
+/* The same for the tables of a gather, after its flush. */
+void tdp_log_tables(struct tdp *t, const struct tdp_gather *g);
 
 /* The guest's budget is exhausted: merge whatever can be merged. Under layout_lock alone. */
 void tdp_reclaim(struct tdp *t);

@@ -39,13 +39,15 @@ static void zap(struct tdp_view *w, uint64_t *table, uint64_t base, struct gfn_r
 		value = tdp_set_entry(w, entry, level, SPTE_FROZEN, TDP_FREEZE);
 		if (spte_is_table(w->format, value, level))
 			tdp_list_add(&g->trees[w->id], tdp_child(w, value));
+		else if (g->logs)
+			tdp_log_entry(w, g->logs, at, level, value);
 	}
 }
 
 void tdp_zap_range(struct tdp *t, struct gfn_range r)
 {
 	struct tdp_view *w = &t->view[TDP_CPU];
-	struct tdp_gather g = { 0 };
+	struct tdp_gather g = { .logs = t->logs };
 
 	tdp_gather_range(&g, TDP_CPU, r.start, r.end);
 	spin_lock(&t->lock);
@@ -84,8 +86,8 @@ static void zap_entry(struct tdp_view *w, struct page *page, uint64_t base)
 {
 	unsigned level = tdp_table_level(page) + 1;
 	uint64_t *entry = page->parent;
-	struct tdp_gather g = { 0 };
 	struct tdp *t = w->tdp;
+	struct tdp_gather g = { .logs = t->logs };
 
 	tdp_gather_range(&g, w->id, base, base + spte_span(level));
 	spin_lock(&t->lock);
