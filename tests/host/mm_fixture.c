@@ -20,14 +20,15 @@
 		.maxphyaddr = hpa, __VA_ARGS__                                               \
 	}
 
-#define EPT_1G                                                                       \
-	.walk = WALK(WALK_EPT, 4, 3, 48, 46, .exec_only = true), .legal = EXEC_ONLY, \
-	.ept = { .maxphyaddr = 46,                                                   \
-		 .exec_only = true,                                                  \
-		 .walk_4 = true,                                                     \
-		 .wb = true,                                                         \
-		 .page_2m = true,                                                    \
-		 .page_1g = true,                                                    \
+#define EPT_1G                                                                  \
+	.walk = WALK(WALK_EPT, 4, 3, 48, 46, .exec_only = true, .flags = true), \
+	.legal = EXEC_ONLY,                                                     \
+	.ept = { .maxphyaddr = 46,                                              \
+		 .exec_only = true,                                             \
+		 .walk_4 = true,                                                \
+		 .wb = true,                                                    \
+		 .page_2m = true,                                               \
+		 .page_1g = true,                                               \
 		 .ad = true }
 #define EPT_2M                                                   \
 	.walk = WALK(WALK_EPT, 4, 2, 48, 39), .legal = READABLE, \
@@ -58,14 +59,17 @@ const struct variant iommus[MM_IOMMUS] = {
 	  .vtd = { .haw = 48, .mgaw = 42, .agaw_48 = true } },
 	{ "vtd-39", VTD_39 },
 	{ "amdvi", AMDVI },
-	{ "vtd-2m", .walk = WALK(WALK_VTD, 4, 2, 48, 46, .non_coherent = true), .legal = ANY,
+	/* As emulated ones are: they cache what is not there. */
+	{ "vtd-2m",
+	  .walk = WALK(WALK_VTD, 4, 2, 48, 46, .non_coherent = true, .caching_mode = true),
+	  .legal = ANY,
 	  .vtd = { .haw = 46, .mgaw = 48, .agaw_39 = true, .agaw_48 = true, .page_2m = true } },
 };
 
 const struct variant variants[MM_VARIANTS] = {
 	{ "ept-1g", EPT_1G },
 	{ "ept-2m", EPT_2M },
-	{ "ept-4k", .walk = WALK(WALK_EPT, 4, 1, 48, 52), .legal = READABLE,
+	{ "ept-4k", .walk = WALK(WALK_EPT, 4, 1, 48, 52, .flags = true), .legal = READABLE,
 	  .ept = { .maxphyaddr = 52, .walk_4 = true, .wb = true, .ad = true } },
 	{ "npt-1g", NPT_1G },
 	{ "npt-2m", .walk = WALK(WALK_NPT, 4, 2, 48, 43), .legal = READABLE,

@@ -287,12 +287,14 @@ static void read_entry(enum tdp_view_id view, uint64_t value, unsigned level, ui
 	struct decoded d = decode(view, value, level);
 	struct cached new;
 
-	if (!d.present)
-		return;
 	memset(&new, 0, sizeof(new));
 	new.base = base;
 	new.value = value;
 	new.level = level;
+	if (!d.present && w->rules->caching_mode)
+		cache_add(&w->absent, new);
+	if (!d.present)
+		return;
 	if (d.leaf)
 		cache_add(&w->leaves, new);
 	else if (cache_add(&w->tables, new))
@@ -303,7 +305,7 @@ static void read_table(enum tdp_view_id view, const uint64_t *table, unsigned le
 {
 	table = seen(view, table);
 	for (unsigned i = 0; i < 512; i++)
-		if (table[i])
+		if (table[i] || machine.walker[view].rules->caching_mode)
 			read_entry(view, table[i], level, base + i * span_of(level));
 }
 
@@ -430,6 +432,23 @@ static void check_cache(enum tdp_view_id view)
 				 (unsigned long long)c->entry[i].value);
 }
 
+/* What a walker remembers as absent still is. */
+static void check_absent(enum tdp_view_id view)
+{
+	const struct cache *c = &machine.walker[view].absent;
+	struct translation tr;
+
+	for (size_t i = 0; i < c->size; i++) {
+		const struct cached *e = &c->entry[i];
+		uint64_t end = e->level ? e->base + span_of(e->level) : 0;
+
+		for (uint64_t gfn = e->base; gfn < end; gfn = tr.end)
+			if (machine_translate_in(view, gfn, &tr))
+				fail_msg("gfn %#llx is mapped, but a device knows better",
+					 (unsigned long long)gfn);
+	}
+}
+
 /* A device cannot fault anything in: all that it may see is there. */
 static void check_complete(enum tdp_view_id view)
 {
@@ -454,8 +473,10 @@ void machine_check(void)
 	for (enum tdp_view_id view = 0; machine.tdp && view < TDP_VIEWS; view++)
 		if (machine.walker[view].root)
 			check_cache(view);
-	if (machine.tdp && machine.walker[TDP_DMA].root)
+	if (machine.tdp && machine.walker[TDP_DMA].root) {
+		check_absent(TDP_DMA);
 		check_complete(TDP_DMA);
+	}
 }
 
 /*
@@ -539,6 +560,20 @@ void mm_table_ready(void *host, const uint64_t *table)
 	write_back(table, PAGE_SIZE);
 }
 
+/* An entry after a core has used it, to write if it may: SDM vol. 3, 29.3.5; APM vol. 2, 5.4.2. */
+static uint64_t used(uint64_t e, unsigned level)
+{
+	struct decoded d = decode(TDP_CPU, e, level);
+	const struct walk_rules *r = machine.walker[TDP_CPU].rules;
+	bool written = d.leaf && d.access & ACCESS_W;
+
+	if (!d.present)
+		return e;
+	if (r->format == WALK_NPT)
+		return e | 0x20 | (written ? 0x40 : 0);
+	return r->flags ? e | 0x100 | (written ? 0x200 : 0) : e;
+}
+
 uint64_t mm_entry_xchg(void *host, enum tdp_view_id view, uint64_t *entry, uint64_t value)
 {
 	uint64_t old = *entry;
@@ -555,8 +590,11 @@ uint64_t mm_entry_xchg(void *host, enum tdp_view_id view, uint64_t *entry, uint6
 	assert_true(machine.tdp->lock.next != machine.tdp->lock.owner);
 	/* An entry that nothing links is not live: it needs no exchange. */
 	assert_true(locate(view, entry, &at));
-	if (walks(view))
+	if (walks(view)) {
+		if (machine.busy && view == TDP_CPU)
+			old = used(old, at.level);
 		read_entry(view, value, at.level, at.base);
+	}
 	if (machine.next || view == TDP_DMA)
 		check_between(view, at);
 	return old;
@@ -613,6 +651,7 @@ void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsign
 				continue;
 			cache_flush(&w->leaves, ranges[i].start, ranges[i].end);
 			cache_flush(&w->tables, ranges[i].start, ranges[i].end);
+			cache_flush(&w->absent, ranges[i].start, ranges[i].end);
 		}
 	}
 	machine_walk();
@@ -689,7 +728,7 @@ void machine_attach(const struct walk_rules *iommu)
 
 	assert_false(w->root);
 	/* Whoever walked before has forgotten everything. */
-	assert_int_equal(w->leaves.count + w->tables.count, 0);
+	assert_int_equal(w->leaves.count + w->tables.count + w->absent.count, 0);
 	w->rules = iommu;
 	w->root = true;
 	machine_walk();
@@ -706,6 +745,7 @@ void machine_stop(void)
 	for (enum tdp_view_id view = 0; view < TDP_VIEWS; view++) {
 		free(machine.walker[view].leaves.entry);
 		free(machine.walker[view].tables.entry);
+		free(machine.walker[view].absent.entry);
 	}
 	machine = (struct machine){ 0 };
 }

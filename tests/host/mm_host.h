@@ -35,6 +35,8 @@ struct walk_rules {
 	unsigned c_bit;    /* NPT: not reserved, and never set; 0: none */
 	bool snoop;        /* VT-d: leaves have SNP, and ours must have it set */
 	bool non_coherent; /* reads memory, and what is in the caches only has not got there */
+	bool caching_mode; /* remembers what is absent, too (CAP.CM, NpCache) */
+	bool flags;        /* EPT: EPTP turns accessed and dirty flags on */
 };
 
 /* An entry that some walker has read: its level, the first frame that it spans, and its value. */
@@ -52,7 +54,7 @@ struct cache {
 struct walker {
 	const struct walk_rules *rules; /* NULL: nobody walks it */
 	bool root;                      /* it may start at the root, or only go on */
-	struct cache leaves, tables;
+	struct cache leaves, tables, absent;
 };
 
 struct machine {
@@ -60,6 +62,8 @@ struct machine {
 	struct walker walker[TDP_VIEWS];
 	bool held;
 	bool reading;
+	/* Cores set accessed and dirty flags in each entry at the moment before it is exchanged. */
+	bool busy;
 	/* What another core does just after the next read section ends; or NULL. */
 	void (*meanwhile)(void);
 	/* While a transaction is under way, what it must turn the old layout into; or NULL. */

@@ -217,6 +217,24 @@ static void test_nx_recovery(void **state unused)
 	assert_int_equal(tdp_stats(&tdp).fixed, faults);
 }
 
+/* A core writes to a page at the very moment when the page becomes executable. */
+static void test_grant_keeps_flags(void **state unused)
+{
+	struct tdp_leaf leaf;
+	struct tdp_fault f;
+
+	if (large_slot() == 1 || !nx_huge())
+		return;
+	assert_int_equal(fault(gib + 7, ACCESS_X, &f), TDP_FIXED);
+	assert_true(tdp_find_leaf(view, gib + 8, &leaf));
+	*leaf.entry &= ~(format.accessed | format.dirty);
+	machine.busy = true;
+	assert_int_equal(fault(gib + 8, ACCESS_X, &f), TDP_FIXED);
+	assert_int_equal(access_of(gib + 8), ACCESS_RWX);
+	assert_int_equal(*leaf.entry & (format.accessed | format.dirty),
+			 format.accessed | format.dirty);
+}
+
 /* A change of layout next to code takes no right away at 4 KiB. */
 static void test_nx_and_transactions(void **state unused)
 {
@@ -306,17 +324,12 @@ static void test_back_pointers_after_commits(void **state unused)
 }
 
 static const struct mm_test tests[] = {
-	TEST(test_split_in_place),
-	TEST(test_split_without_memory),
-	TEST(test_collapse_in_place),
-	TEST(test_collapse_respects_slots),
-	TEST(test_merged_slots),
-	TEST(test_nx_splits_for_a_fetch),
-	TEST(test_nx_recovery),
-	TEST(test_nx_and_transactions),
-	TEST(test_exhausted_budget_merges_first),
-	TEST(test_zap_by_back_pointer),
-	TEST(test_back_pointers_after_commits),
+	TEST(test_split_in_place),      TEST(test_split_without_memory),
+	TEST(test_collapse_in_place),   TEST(test_collapse_respects_slots),
+	TEST(test_merged_slots),        TEST(test_nx_splits_for_a_fetch),
+	TEST(test_nx_recovery),         TEST(test_grant_keeps_flags),
+	TEST(test_nx_and_transactions), TEST(test_exhausted_budget_merges_first),
+	TEST(test_zap_by_back_pointer), TEST(test_back_pointers_after_commits),
 };
 
 int main(void)
