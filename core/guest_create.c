@@ -107,6 +107,8 @@ static enum status build(struct guest *g, const struct spte_format *format,
 
 	if (s == OK)
 		s = create_slots(g);
+	if (s == OK)
+		tdp_set_zap_all(&g->tdp, g->config->zap == ZAP_ALL);
 	for (uint32_t i = 0; s == OK && i < g->config->core_count; i++)
 		s = create_vcpu(g, i);
 	if (s == OK)

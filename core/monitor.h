@@ -28,7 +28,7 @@ void monitor_error(const char *fmt, ...) printf_like(1, 2);
  * The editor of one input line. Pure: `echo` gets what the terminal has to show. Understands
  * backspace, Ctrl-U, Ctrl-C, the up and down arrows (history) and Tab (completion of `words`).
  */
-#define LINE_MAX     320
+#define LINE_MAX     512
 #define LINE_HISTORY 8
 
 struct line_editor {

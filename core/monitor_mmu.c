@@ -102,9 +102,88 @@ void cmd_mmustat(int argc, char **argv)
 		(ull)s.fixed, (ull)s.spurious, (ull)s.mmio, (ull)s.retry, (ull)s.error);
 	monitor_print("  changes committed %llu, refused %llu; flushes %llu, zaps %llu\n",
 		      (ull)s.commits, (ull)s.refused, (ull)s.flushes, (ull)s.zaps);
+	monitor_print("  in place: splits %llu, merges %llu; nx: splits %llu, recovered %llu\n",
+		      (ull)s.splits, (ull)s.collapses, (ull)s.nx_splits, (ull)s.nx_recovered);
 	monitor_print("  budget ");
 	print_budget("used", g->budget.used);
 	print_budget("of", g->budget.limit);
 	print_budget("most ever", g->budget.peak);
 	monitor_print("; refused %llu\n", (ull)g->budget.refused);
+}
+
+/* The guest argv[1] and the address argv[2], or NULL after a message. */
+static struct guest *guest_and_address(int argc, char **argv, uint64_t *gpa)
+{
+	char *end;
+
+	if (argc < 3) {
+		monitor_error("%s GUEST GPA\n", argv[0]);
+		return NULL;
+	}
+	*gpa = strtoull(argv[2], &end, 16);
+	if (*end || *gpa >> (SLOT_GFN_BITS + PAGE_SHIFT)) {
+		monitor_error("'%s' is no guest-physical address in hexadecimal\n", argv[2]);
+		return NULL;
+	}
+	return monitor_guest_arg(argc, argv, 1);
+}
+
+void cmd_zap(int argc, char **argv)
+{
+	bool all = argc > 2 && !strcmp(argv[2], "all");
+	struct guest *g;
+	uint64_t gpa;
+
+	if (argc > 2 && (all || !strcmp(argv[2], "slot"))) {
+		g = monitor_guest_arg(argc, argv, 1);
+		if (!g)
+			return;
+		tdp_set_zap_all(&g->tdp, all);
+		monitor_print("guest %s: changes take away %s\n", g->config->name,
+			      all ? "all translations" : "what has changed");
+		return;
+	}
+	if (argc < 3) {
+		monitor_error("zap GUEST slot|all switches what changes take away; zap GUEST GPA "
+			      "takes a slot's pages away\n");
+		return;
+	}
+	g = guest_and_address(argc, argv, &gpa);
+	if (!g)
+		return;
+	if (IS_ALIGNED(gpa, PAGE_SIZE) && tdp_zap_slot(&g->tdp, gpa_to_gfn(GPA(gpa))) == OK)
+		monitor_print("guest %s: done; faults bring the pages back\n", g->config->name);
+	else
+		monitor_error("no slot begins at gpa %llx; `slots` shows them\n", (ull)gpa);
+}
+
+void cmd_split(int argc, char **argv)
+{
+	uint64_t gpa;
+	struct guest *g = guest_and_address(argc, argv, &gpa);
+	enum status s;
+
+	if (!g)
+		return;
+	/* What was zapped would come back as a large page. */
+	s = tdp_populate(&g->tdp, gpa_to_gfn(GPA(gpa)), 1);
+	if (s == OK)
+		s = tdp_split(&g->tdp, TDP_CPU, gpa_to_gfn(GPA(gpa)), 1);
+	if (s == OK)
+		monitor_print("guest %s: 4K pages around gpa %llx\n", g->config->name, (ull)gpa);
+	else if (s == ERR_NOMEM)
+		monitor_error("out of memory for page tables (%llu KiB); raise `tables` in its "
+			      "section\n",
+			      (ull)(g->budget.limit * PAGE_SIZE >> 10));
+	else
+		monitor_error("no memory at gpa %llx; `slots` shows where it is\n", (ull)gpa);
+}
+
+void cmd_merge(int argc, char **argv)
+{
+	struct guest *g = monitor_guest_arg(argc, argv, 1);
+
+	if (g)
+		monitor_print("guest %s: %llu tables merged\n", g->config->name,
+			      (ull)tdp_collapse(&g->tdp, GFN(0), BIT(SLOT_GFN_BITS)));
 }

@@ -17,24 +17,24 @@ SETUP = ("share red 4M; share blue 4M; share left 2060K; share right 2060K",
 FILLS = ("50000000 400 1", "51000000 400 2", "46000000 203 3", "52000000 203 3", "48000000 403 4",
          "4c001000 9 5")
 
-# One round: six transactions. The two windows of the pair change places at one point; the backing
-# of a window changes for one of equal contents; memory shrinks into the middle of a large page and
-# grows again; rights come and go.
+# One round: six transactions, and the page size changes in place. The two windows of the pair change
+# places at one point; the backing of a window changes for one of equal contents; memory shrinks into
+# the middle of a large page and grows again; rights come and go.
+TRANSACTIONS = 6
 ROUND = ("txn storm move 40000000 44000000, move 42000000 40000000, move 44000000 42000000",
-         "replace storm 46000000 right",
-         "txn storm resize 48000000 1028K, protect 4c001000 rx",
-         "replace storm 46000000 left",
-         "txn storm resize 48000000 4108K, protect 4c001000 rwx",
-         "resize storm 48000000 3M")
+         "split storm 40000000", "replace storm 46000000 right",
+         "txn storm resize 48000000 1028K, protect 4c001000 rx", "zap storm 42000000",
+         "replace storm 46000000 left", "split storm 42201000", "merge storm",
+         "txn storm resize 48000000 4108K, protect 4c001000 rwx", "resize storm 48000000 3M")
+PARTS = 4  # of a storm; between them a look at every page
 
 
 def count(pattern, text):
     return int(re.search(pattern, text).group(1))
 
 
-def storm(lab, rounds, repeats, **keys):
-    """`rounds` times `repeats` rounds of transactions, with a look at every page between them."""
-    m = lab.boot([Guest("by", "terminal", cores=0), Guest("storm", "storm", cores=1, **keys)],
+def prepare(lab):
+    m = lab.boot([Guest("by", "terminal", cores=0), Guest("storm", "storm", cores=1)],
                  lamina={"spare": "32M"})
     m.wait_started()
     for name in ("by", "storm"):
@@ -47,33 +47,52 @@ def storm(lab, rounds, repeats, **keys):
     for i, fill in enumerate(FILLS):
         m.command(f"fill {i:x} {fill}", f"{i:x}: filled")
     m.command("run", "storm begins")
+    return m
+
+
+def storm(lab, m, transactions, *switches):
+    """That many transactions with the guest running, then a look at every page."""
+    repeats = -(-transactions // (PARTS * TRANSACTIONS))
     start = time.monotonic()
-    done = 0
-    for i in range(rounds):
+    for _ in range(PARTS):
         m.monitor("console by")
         m.expect("--- guest by")
+        m.monitor(*switches)
+        before = count(r"committed (\d+)", m.monitor("mmustat storm"))
         text = m.monitor(f"repeat {repeats} " + "; ".join(ROUND), timeout=60)
-        done += len(ROUND) * count(r"(\d+) of \d+ runs", text)
         assert f"{repeats} of {repeats} runs" in text, text
+        after = count(r"committed (\d+)", m.monitor("mmustat storm"))
+        assert after - before == repeats * TRANSACTIONS, (before, after)
         m.monitor("console storm")
         m.expect("--- guest storm")
-        found = m.command(f"check {i:x}", fr"{i:x}: checked, loops (\d+)|FAIL .*", timeout=30)
+        tag = f"{m.console.position():x}"
+        found = m.command(f"check {tag}", fr"{tag}: checked, loops (\d+)\r|FAIL .*", timeout=30)
         assert found.group(1), found.group(0)
-    seconds = time.monotonic() - start
+    return (f"{PARTS * repeats * TRANSACTIONS} transactions in {time.monotonic() - start:.0f} s",
+            int(found.group(1)))
+
+
+def storms(lab, transactions, *variants):
+    m = prepare(lab)
+    loops = 0
+    for switches in variants:
+        text, so_far = storm(lab, m, transactions, *switches)
+        assert so_far - loops > 1000, "the guest did not get anywhere"
+        lab.note(f"{', '.join(switches)}: {text}, {so_far - loops} loops")
+        loops = so_far
     m.send("stop\r")
-    loops = int(m.expect(r"ok loops (\d+)\r").group(1))
     m.expect(r"done: \d+ ok, 0 failed")
-    committed = count(r"committed (\d+)", m.monitor("mmustat storm"))
-    assert committed >= done, (committed, done)
-    lab.note(f"{done} transactions, {loops} loops in {seconds:.0f} s")
-    return done
 
 
-@target(hosts=("qemu",), limit=200)
-def ten_thousand_transactions(lab):
-    assert storm(lab, 5, 340) >= 10000
+def amount(lab):
+    return 10000 if lab.host == "qemu" else 1000
 
 
-@target(hosts=("bochs",), limit=200)
-def a_thousand_transactions(lab):
-    assert storm(lab, 5, 34) >= 1000
+@target(limit=400)
+def storm_of_transactions(lab):
+    storms(lab, amount(lab), ["zap storm slot"])
+
+
+@target(limit=400)
+def storm_of_transactions_that_zap_all(lab):
+    storms(lab, amount(lab), ["zap storm all"])
