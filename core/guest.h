@@ -47,6 +47,8 @@ struct guest {
 	struct vioapic ioapic;
 	struct vrtc rtc;
 
+	uint64_t nx_next, nx_period; /* TSC: when the next pass of core/nx.c is due; atomic */
+
 	uint32_t hold; /* atomic; above 0 the cores stay out of the guest (core/mm_host.c) */
 
 	struct spinlock run_lock; /* taken inside `lock`; protects the life cycle */

@@ -9,6 +9,7 @@
 #include "core/guest_load.h"
 #include "core/hvm.h"
 #include "core/hyp_mem.h"
+#include "core/nx.h"
 #include "core/vdev.h"
 #include "log.h"
 
@@ -105,6 +106,8 @@ static enum status build(struct guest *g, const struct spte_format *format,
 {
 	enum status s = tdp_init(&g->tdp, format, &g->budget, g);
 
+	if (s == OK)
+		nx_init(g);
 	if (s == OK)
 		s = create_slots(g);
 	if (s == OK)

@@ -35,6 +35,7 @@ void cmd_mmustat(int argc, char **argv);
 void cmd_zap(int argc, char **argv);
 void cmd_split(int argc, char **argv);
 void cmd_merge(int argc, char **argv);
+void cmd_itlb(int argc, char **argv);
 void cmd_txn(int argc, char **argv);
 void cmd_edit(int argc, char **argv);
 void cmd_share(int argc, char **argv);

@@ -109,6 +109,8 @@ const struct monitor_command monitor_commands[] = {
 	{ "mem", "", "the machine's memory, what is spare, budgets", cmd_mem },
 	{ "slots", "[GUEST]", "a guest's memory: addresses, rights, backing", cmd_slots },
 	{ "mmustat", "[GUEST]", "second-level tables, faults, changes, budget", cmd_mmustat },
+	{ "itlb", "[GUEST [on|off|recover|every S]]", "large pages that are not executable",
+	  cmd_itlb },
 	{ "pt", "GPA [GUEST]", "walk the second-level table", cmd_pt },
 	{ "split", "GUEST GPA", "use 4K pages where a large page is", cmd_split },
 	{ "merge", "[GUEST]", "use large pages wherever possible", cmd_merge },

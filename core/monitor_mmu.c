@@ -100,8 +100,10 @@ void cmd_mmustat(int argc, char **argv)
 	monitor_print(
 		"\n  faults  fixed %llu, spurious %llu, mmio %llu, retried %llu, errors %llu\n",
 		(ull)s.fixed, (ull)s.spurious, (ull)s.mmio, (ull)s.retry, (ull)s.error);
-	monitor_print("  changes committed %llu, refused %llu; flushes %llu, zaps %llu\n",
-		      (ull)s.commits, (ull)s.refused, (ull)s.flushes, (ull)s.zaps);
+	monitor_print("  changes committed %llu, refused %llu, prepared again %llu; flushes %llu, "
+		      "zaps %llu\n",
+		      (ull)s.commits, (ull)s.refused, (ull)s.prepared_again, (ull)s.flushes,
+		      (ull)s.zaps);
 	monitor_print("  in place: splits %llu, merges %llu; nx: splits %llu, recovered %llu\n",
 		      (ull)s.splits, (ull)s.collapses, (ull)s.nx_splits, (ull)s.nx_recovered);
 	monitor_print("  budget ");

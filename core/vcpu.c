@@ -11,6 +11,7 @@
 #include "core/hvm.h"
 #include "core/init.h"
 #include "core/host_nmi.h"
+#include "core/nx.h"
 #include "core/smp.h"
 #include "core/vdev.h"
 #include "log.h"
@@ -115,6 +116,7 @@ bool vcpu_before_entry(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
 
+	nx_after_exit(v);
 	for (;;) {
 		uint64_t requests;
 

@@ -180,17 +180,21 @@ uint64_t tdp_collapse(struct tdp *t, gfn_t start, uint64_t npages);
 
 /*
  * iTLB multihit (CVE-2018-12207): while it is on, large leaves are never executable. A fetch splits
- * them in place down to the one page. Switching it zaps the cores' table, which is filled anew by
- * faults; transactions and faults go on meanwhile.
+ * them in place down to the one page. Switching it zaps the cores' table, if it has anything mapped,
+ * which is then filled anew by faults; transactions and faults go on meanwhile.
  */
 void tdp_set_nx_huge(struct tdp *t, bool on);
 
 /*
- * Look at the `max` oldest regions that were split for a fetch, and merge those in place of which no
- * executable page has been accessed since the last look; where hardware keeps no accessed flags,
- * since they were split. One flush. Returns how many were merged.
+ * Look at those `max` of the regions that were split for a fetch that wait longest, and merge those
+ * in place of which no executable page has been accessed since the last look; where hardware keeps
+ * no accessed flags, those that were looked at before. One flush, under `lock`: call it with few.
+ * Returns how many were merged.
  */
 unsigned tdp_nx_recover(struct tdp *t, unsigned max);
+
+/* The same, but nothing is done while somebody changes the layout: for exits, which must not wait. */
+unsigned tdp_nx_try_recover(struct tdp *t, unsigned max);
 
 /*
  * Dirty logs. A slot with SLOT_LOG has one from the commit that sets the flag to the one that clears

@@ -30,17 +30,18 @@ enum status tdp_nx_grant(struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf
 }
 
 /*
- * Has any executable page of the region been accessed since its flags were cleared here? Clears
- * them for the next look. Without flags from hardware the answer is no.
+ * Has any executable page of the region been accessed since the last look? Entries are born
+ * accessed, so the answer to the first look is yes; without flags from hardware only that one's.
  */
 static bool still_needed(struct tdp_view *w, struct page *page, struct tdp_gather *g)
 {
 	uint64_t *table = page_to_virt(page), base;
 	unsigned level = tdp_table_level(page);
-	bool needed = false;
+	bool needed = !(page->tag & TDP_TAG_NX_SEEN);
 
+	page->tag |= TDP_TAG_NX_SEEN;
 	if (!w->format->accessed || level > 1 || !tdp_table_base(w, page, &base))
-		return false;
+		return needed;
 	for (unsigned i = 0; i < SPTE_PER_TABLE; i++) {
 		uint64_t value = tdp_read_entry(&table[i]);
 
@@ -54,13 +55,13 @@ static bool still_needed(struct tdp_view *w, struct page *page, struct tdp_gathe
 	return needed;
 }
 
-unsigned tdp_nx_recover(struct tdp *t, unsigned max)
+/* Under layout_lock. */
+static unsigned recover(struct tdp *t, unsigned max)
 {
 	struct tdp_view *w = &t->view[TDP_CPU];
 	struct tdp_gather g = { 0 };
 	unsigned merged = 0;
 
-	spin_lock(&t->layout_lock);
 	spin_lock(&t->lock);
 	for (unsigned n = min_u64(max, t->nx_list.count); n > 0; n--) {
 		struct page *page = page_list_first(&t->nx_list);
@@ -76,16 +77,41 @@ unsigned tdp_nx_recover(struct tdp *t, unsigned max)
 	t->stats.nx_recovered += merged;
 	spin_unlock(&t->lock);
 	tdp_gather_free(t, &g);
+	return merged;
+}
+
+unsigned tdp_nx_recover(struct tdp *t, unsigned max)
+{
+	unsigned merged;
+
+	spin_lock(&t->layout_lock);
+	merged = recover(t, max);
 	spin_unlock(&t->layout_lock);
+	return merged;
+}
+
+unsigned tdp_nx_try_recover(struct tdp *t, unsigned max)
+{
+	unsigned merged = 0;
+
+	if (spin_trylock(&t->layout_lock)) {
+		merged = recover(t, max);
+		spin_unlock(&t->layout_lock);
+	}
 	return merged;
 }
 
 void tdp_set_nx_huge(struct tdp *t, bool on)
 {
+	bool change;
+
 	spin_lock(&t->layout_lock);
 	spin_lock(&t->lock);
+	change = t->nx_huge != on;
 	t->nx_huge = on;
 	spin_unlock(&t->lock);
-	tdp_zap_range(t, ALL_GFNS);
+	/* Without slots nothing is mapped. */
+	if (change && t->slots->count)
+		tdp_zap_range(t, ALL_GFNS);
 	spin_unlock(&t->layout_lock);
 }

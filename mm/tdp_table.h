@@ -71,6 +71,7 @@ static inline uint64_t *tdp_child(const struct tdp_view *w, uint64_t entry)
 /* What a table page's descriptor says in `tag`. */
 #define TDP_TAG_LEVEL    0x7u  /* mask; never 0 for a table */
 #define TDP_TAG_NX_SPLIT 0x10u /* on nx_list */
+#define TDP_TAG_NX_SEEN  0x20u /* since tdp_nx_recover() has looked at it */
 
 static inline unsigned tdp_table_level(const struct page *page)
 {

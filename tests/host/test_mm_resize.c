@@ -204,6 +204,12 @@ static void test_nx_recovery(void **state unused)
 		assert_int_equal(access_of(gib + 7), ACCESS_RW);
 		assert_int_equal(level_of(gib + BIG_PAGES), 1);
 		assert_int_equal(access_of(gib + BIG_PAGES), ACCESS_RWX);
+	} else {
+		/* Nobody knows: each region stays until the second look. */
+		assert_int_equal(tdp_nx_recover(&tdp, 1), 0);
+		assert_int_equal(tdp.nx_list.count, top);
+		assert_int_equal(tdp_nx_recover(&tdp, top - 1), 0);
+		assert_int_equal(access_of(gib + 7), ACCESS_RWX);
 	}
 	while (tdp.nx_list.count)
 		tdp_nx_recover(&tdp, 1);
@@ -233,6 +239,41 @@ static void test_grant_keeps_flags(void **state unused)
 	assert_int_equal(access_of(gib + 8), ACCESS_RWX);
 	assert_int_equal(*leaf.entry & (format.accessed | format.dirty),
 			 format.accessed | format.dirty);
+}
+
+/* At an exit nobody waits for a change of the layout. */
+static void test_nx_recovery_does_not_wait(void **state unused)
+{
+	struct tdp_fault f;
+
+	if (large_slot() == 1 || !nx_huge())
+		return;
+	assert_int_equal(fault(gib + 7, ACCESS_X, &f), TDP_FIXED);
+	tdp_nx_recover(&tdp, 100);
+	spin_lock(&tdp.layout_lock);
+	assert_int_equal(tdp_nx_try_recover(&tdp, 100), 0);
+	spin_unlock(&tdp.layout_lock);
+	assert_int_equal(access_of(gib + 7), ACCESS_RWX);
+	assert_int_not_equal(tdp_nx_try_recover(&tdp, 100), 0);
+	assert_int_equal(access_of(gib + 7), ACCESS_RW);
+	/* Free to be tried again. */
+	spin_lock(&tdp.layout_lock);
+	spin_unlock(&tdp.layout_lock);
+}
+
+/* Switched on before there is anything to lose: nothing is zapped. Nor if it is on already. */
+static void test_nx_switch_zaps_only_if_it_must(void **state unused)
+{
+	uint64_t zaps = tdp_stats(&tdp).zaps;
+
+	tdp_set_nx_huge(&tdp, true);
+	assert_int_equal(tdp_stats(&tdp).zaps, zaps);
+	large_slot();
+	tdp_set_nx_huge(&tdp, true);
+	assert_int_equal(tdp_stats(&tdp).zaps, zaps);
+	tdp_set_nx_huge(&tdp, false);
+	assert_int_equal(tdp_stats(&tdp).zaps, zaps + 1);
+	machine_check();
 }
 
 /* A change of layout next to code takes no right away at 4 KiB. */
@@ -324,12 +365,20 @@ static void test_back_pointers_after_commits(void **state unused)
 }
 
 static const struct mm_test tests[] = {
-	TEST(test_split_in_place),      TEST(test_split_without_memory),
-	TEST(test_collapse_in_place),   TEST(test_collapse_respects_slots),
-	TEST(test_merged_slots),        TEST(test_nx_splits_for_a_fetch),
-	TEST(test_nx_recovery),         TEST(test_grant_keeps_flags),
-	TEST(test_nx_and_transactions), TEST(test_exhausted_budget_merges_first),
-	TEST(test_zap_by_back_pointer), TEST(test_back_pointers_after_commits),
+	TEST(test_split_in_place),
+	TEST(test_split_without_memory),
+	TEST(test_collapse_in_place),
+	TEST(test_collapse_respects_slots),
+	TEST(test_merged_slots),
+	TEST(test_nx_splits_for_a_fetch),
+	TEST(test_nx_recovery),
+	TEST(test_grant_keeps_flags),
+	TEST(test_nx_recovery_does_not_wait),
+	TEST(test_nx_switch_zaps_only_if_it_must),
+	TEST(test_nx_and_transactions),
+	TEST(test_exhausted_budget_merges_first),
+	TEST(test_zap_by_back_pointer),
+	TEST(test_back_pointers_after_commits),
 };
 
 int main(void)
