@@ -166,6 +166,14 @@ static inline enum spte_state spte_state(const struct spte_format *f, uint64_t e
 	return spte_is_table(f, e, level) ? SPTE_STATE_TABLE : SPTE_STATE_LEAF;
 }
 
+/* Does a leaf permit fetches? Only of the cores' formats: IOMMUs do not know the right. */
+static inline bool spte_executable(const struct spte_format *f, uint64_t e)
+{
+	uint64_t bits = f->access[ACCESS_R] ^ f->access[ACCESS_RX];
+
+	return (e & bits) == (f->access[ACCESS_RX] & bits);
+}
+
 /* Pages that an entry at this level spans. */
 static inline uint64_t spte_span(unsigned level)
 {

@@ -17,6 +17,8 @@ struct stage {
 	unsigned level;
 	uint64_t base;   /* the first frame that the table covers */
 	uint64_t *image; /* a private copy, with the new entries */
+	/* Which entries: a bit each. The others may be newer than the copy: hardware sets flags. */
+	uint64_t changed[SPTE_PER_TABLE / 64];
 };
 
 struct build {
@@ -157,6 +159,38 @@ static void discard(struct build *b)
 	b->tables = b->trees = (struct tdp_list){ NULL };
 }
 
+/* The first entry to exchange from this one on, or the number of entries. */
+static unsigned next_change(const struct stage *s, unsigned i)
+{
+	while (i < SPTE_PER_TABLE) {
+		uint64_t rest = s->changed[i / 64] >> (i % 64);
+
+		if (rest)
+			return i + (unsigned)__builtin_ctzll(rest);
+		i = (i | 63) + 1;
+	}
+	return SPTE_PER_TABLE;
+}
+
+/* Find the entries to exchange now, so that the cores need not be held for it. */
+static void mark_changes(struct build *b)
+{
+	struct stage *s = &b->stage;
+	uint64_t span = spte_span(s->level), end = s->base + span * SPTE_PER_TABLE;
+	struct gfn_range r = slot_diff(b->old, b->new, s->base, end);
+
+	while (r.start < r.end) {
+		uint64_t at = ALIGN_DOWN(r.start, span);
+
+		for (; at < r.end; at += span) {
+			unsigned i = spte_index(at, s->level);
+
+			s->changed[i / 64] |= BIT(i % 64);
+		}
+		r = slot_diff(b->old, b->new, at, end);
+	}
+}
+
 /* Everything that may fail, for one view. On error nothing is left of it. */
 static enum status prepare(struct build *b)
 {
@@ -180,6 +214,8 @@ static enum status prepare(struct build *b)
 	status = rebuild(b, s->image, s->level, s->base);
 	if (status)
 		discard(b);
+	else
+		mark_changes(b);
 	return status;
 }
 
@@ -195,31 +231,21 @@ static enum status prepare_all(struct build b[TDP_VIEWS])
 	return status;
 }
 
-/*
- * Put a view's new entries in place; no others, since hardware may have set flags in them that the
- * image does not have.
- */
+/* Put a view's new entries in place. */
 static void exchange(struct build *b, struct tdp_gather *g)
 {
 	const struct stage *s = &b->stage;
-	uint64_t span = spte_span(s->level), end = s->base + span * SPTE_PER_TABLE;
-	struct gfn_range r = slot_diff(b->old, b->new, s->base, end);
+	uint64_t span = spte_span(s->level);
 
-	while (r.start < r.end) {
-		uint64_t at = ALIGN_DOWN(r.start, span), old;
+	for (unsigned i = next_change(s, 0); i < SPTE_PER_TABLE; i = next_change(s, i + 1)) {
+		uint64_t at = s->base + i * span, old;
 
-		for (; at < r.end; at += span) {
-			unsigned i = spte_index(at, s->level);
-
-			if (s->image[i] == tdp_read_entry(&s->table[i]))
-				continue;
-			old = tdp_set_entry(b->view, &s->table[i], s->level, s->image[i],
-					    TDP_COMMIT);
-			if (g->logs)
-				tdp_log_entry(b->view, g->logs, at, s->level, old);
-			tdp_gather_range(g, b->view->id, at, at + span);
-		}
-		r = slot_diff(b->old, b->new, at, end);
+		if (s->image[i] == tdp_read_entry(&s->table[i]))
+			continue;
+		old = tdp_set_entry(b->view, &s->table[i], s->level, s->image[i], TDP_COMMIT);
+		if (g->logs)
+			tdp_log_entry(b->view, g->logs, at, s->level, old);
+		tdp_gather_range(g, b->view->id, at, at + span);
 	}
 }
 
@@ -246,15 +272,13 @@ static void publish(struct tdp *t, struct build b[TDP_VIEWS], struct slot_set *s
 	t->stats.commits++;
 }
 
-/* Tables that were shared with a copy know now that the copy points to them. */
-static void adopt_children(const struct tdp_view *w, uint64_t *table, unsigned level)
+/* A table that a copy links knows now where the copy does. */
+static void adopt_child(const struct tdp_view *w, uint64_t *entry, unsigned level)
 {
-	for (unsigned i = 0; level > 1 && i < SPTE_PER_TABLE; i++) {
-		uint64_t value = tdp_read_entry(&table[i]);
+	uint64_t value = tdp_read_entry(entry);
 
-		if (spte_is_table(w->format, value, level))
-			virt_to_page(tdp_child(w, value))->parent = &table[i];
-	}
+	if (spte_is_table(w->format, value, level))
+		virt_to_page(tdp_child(w, value))->parent = entry;
 }
 
 /* After the commit, and without `lock`: back-pointers belong to who has layout_lock. */
@@ -265,9 +289,14 @@ static void adopt(struct build *b)
 
 	if (!s->table)
 		return;
-	adopt_children(b->view, s->table, s->level);
-	while ((table = tdp_list_pop(&b->fresh)))
-		adopt_children(b->view, table, tdp_table_level(virt_to_page(table)));
+	for (unsigned i = next_change(s, 0); i < SPTE_PER_TABLE; i = next_change(s, i + 1))
+		adopt_child(b->view, &s->table[i], s->level);
+	while ((table = tdp_list_pop(&b->fresh))) {
+		unsigned level = tdp_table_level(virt_to_page(table));
+
+		for (unsigned i = 0; level > 1 && i < SPTE_PER_TABLE; i++)
+			adopt_child(b->view, &table[i], level);
+	}
 	mm_free(s->image);
 }
 
@@ -362,13 +391,19 @@ static enum status prepare_and_lock(struct tdp *t, struct build b[TDP_VIEWS])
  */
 static void merge_borders(struct tdp *t, const struct slot_set *old)
 {
+	const struct slot *now = t->slots->slot, *end = now + t->slots->count;
+
 	for (uint32_t i = 0; i < 2 * old->count; i++) {
 		const struct slot *s = &old->slot[i / 2];
 		uint64_t border = i % 2 ? slot_end(s) : s->base.v;
-		const struct slot *now = slot_find(t->slots, GFN(border));
 		struct tdp_gather g = { 0 };
 
-		if (!now || now->base.v == border)
+		/* Borders ascend, and so does the first new slot that ends behind one. */
+		while (now < end && slot_end(now) <= border)
+			now++;
+		if (now == end)
+			break;
+		if (now->base.v >= border)
 			continue;
 		spin_lock(&t->lock);
 		for (unsigned v = 0; v < TDP_VIEWS; v++)

@@ -46,7 +46,7 @@ static bool still_needed(struct tdp_view *w, struct page *page, struct tdp_gathe
 		uint64_t value = tdp_read_entry(&table[i]);
 
 		if (!spte_present(w->format, value) || !(value & w->format->accessed) ||
-		    !(spte_decode(w->format, value, level).access & ACCESS_X))
+		    !spte_executable(w->format, value))
 			continue;
 		tdp_narrow(w, &table[i], level, value, value & ~w->format->accessed);
 		tdp_gather_range(g, w->id, base + i, base + i + 1);
