@@ -179,7 +179,7 @@ $(DEMO)/initrd.img: tools/mkinitramfs $(shell find tools/initramfs -type f 2>/de
 
 .PHONY: deps demo run debug image run-now debug-now image-now
 deps: ## install every Debian package that building, running and testing needs
-	$(Q)$(DEPS) build run bochs test lint kernel
+	$(Q)$(DEPS) build run bochs test lint model prove kernel
 
 demo: $(if $(KERNEL),,$(DEMO)/vmlinuz) $(if $(INITRD),,$(DEMO)/initrd.img)
 
@@ -380,8 +380,8 @@ CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY   ?= clang-tidy-14
 IMAGE_LIMIT  := 524288
 
-.PHONY: test test-now test-build test-target bench check-config format format-check tidy cppcheck \
-	layering sizes reproducible lint
+.PHONY: test test-now test-build test-target bench model check-config format format-check tidy \
+	cppcheck layering sizes reproducible lint
 test: ## everything: unit tests, fuzzers, checks, target tests (K=substring selects)
 	$(Q)$(DEPS) build run bochs test kernel
 	$(Q)$(MAKE) test-now
@@ -406,6 +406,10 @@ $(BUILD)/check-config: $(CHECK_CONFIG_SRCS:%.c=$(BUILD)/host/obj/%.o)
 
 check-config: $(BUILD)/check-config ## check a configuration file without booting (CONF=file ARGS='--cores 4')
 	$(Q)$(if $(CONF),,$(error say which: make check-config CONF=my.conf))$< $(ARGS) $(CONF)
+
+model: ## check the models of the MMU's protocols, and that their broken variants fail (K=substring)
+	$(Q)$(DEPS) model
+	$(Q)$(PYTHON) tests/model/run.py --build $(BUILD) $(K:%=-k %)
 
 lint: format-check tidy cppcheck layering mutants-check sizes ## all checks of the sources
 

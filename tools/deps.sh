@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Install what is missing of the Debian packages that Lamina's build and tests need.
 #
-# usage: tools/deps.sh GROUP...     groups: build run bochs debug test lint kernel
+# usage: tools/deps.sh GROUP...     groups: build run bochs debug test lint model prove kernel
 #
 # `kernel` is no package to install: it downloads Debian's current cloud kernel (apt checks its
 # signature) to $CACHE (build/cache) without installing it. Quick and silent if nothing is missing.
@@ -15,6 +15,8 @@ bochs="bochs bochs-term bochsbios vgabios ovmf busybox-static"
 debug="gdb"
 test="clang-14 llvm-14 libclang-rt-14-dev libcmocka-dev libzydis-dev gcc-12 valgrind"
 lint="clang-format-14 clang-tidy-14 cppcheck"
+model="spin gcc libc6-dev python3"
+prove="frama-c-base gcc libc6-dev python3"
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then
@@ -89,7 +91,7 @@ packages=()
 kernel=no
 for group in "$@"; do
 	case $group in
-	build | run | bochs | debug | test | lint) packages+=(${!group}) ;;
+	build | run | bochs | debug | test | lint | model | prove) packages+=(${!group}) ;;
 	kernel) kernel=yes ;;
 	*)
 		echo "deps.sh: unknown group '$group'" >&2
