@@ -124,7 +124,8 @@ def judge(result, text):
         result.verdict, result.why = "clean", ""
     elif errors:
         result.verdict = "error"
-        result.why = "somebody waits forever" if "invalid end state" in text else "assertion"
+        result.why = first(r"^pan:\d+: (assertion|invalid end state)", text)
+        result.why = result.why.replace("invalid end state", "somebody waits forever")
 
 
 def run(job, build):
