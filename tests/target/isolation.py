@@ -59,8 +59,10 @@ def idle_guest_with_its_tick_takes_no_exit(lab):
 @target(limit=300)
 def idle_stock_kernels_with_their_tick_take_no_exit(lab):
     """With nohz=off, so that their ticks of 250 Hz go on while they are idle. Large pages are
-    executable in one of the two; Bochs' CPU does not allow it."""
+    executable in one of the two; Bochs' CPU does not allow it. Where they are not, a page of code
+    faults when it runs for the first time, so there it takes some time to come to rest."""
     names = ("one", "two") if lab.host == "qemu" else ("one",)
+    split = "two" if lab.host == "qemu" else "one"
     m = lab.boot([Guest(n, "linux", cores=i, cmdline=f"console=ttyS0 guest={n} quiet nohz=off",
                         nx_hugepages="on" if n == "two" else "auto")
                   for i, n in enumerate(names)], memory=1024, **x2apic(lab))
@@ -72,15 +74,22 @@ def idle_stock_kernels_with_their_tick_take_no_exit(lab):
         ticks[name] = timer_interrupts(m)
     m.open_monitor()
     time.sleep(1)
-    before = {name: exits(m, name) for name in names}
-    time.sleep(10)
-    for name in names:
-        found = difference(before[name], exits(m, name))
-        assert not found, (name, found)
+    first_fetches = 0
+    for _ in range(15):
+        before = {name: exits(m, name) for name in names}
+        time.sleep(10)
+        found = {name: difference(before[name], exits(m, name)) for name in names}
+        fetches = found[split].pop("tdp-fault", 0)
+        assert not any(found.values()), found
+        if not fetches:
+            break
+        first_fetches += fetches
+    else:
+        raise AssertionError(f"{split} does not come to rest: {first_fetches} faults")
     m.monitor("console one")
     passed = timer_interrupts(m) - ticks["one"]
     assert passed > 500, passed
-    lab.note(f"{passed} timer interrupts meanwhile")
+    lab.note(f"{passed} timer interrupts meanwhile; {first_fetches} first fetches before that")
 
 
 @target(limit=120)
