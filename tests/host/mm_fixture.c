@@ -175,7 +175,8 @@ static int setup(void **state)
 static int teardown(void **state unused)
 {
 	fail_after = -1;
-	if (tdp.lock.next != tdp.lock.owner || machine.reading) {
+	if (tdp.lock.next != tdp.lock.owner || machine.reading ||
+	    tdp.layout_lock.next != tdp.layout_lock.owner) {
 		/* The test failed half-way through a change: setup() starts from scratch. */
 		machine_stop();
 		return 0;

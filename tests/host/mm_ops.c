@@ -64,13 +64,16 @@ static bool may_lack_memory(struct allowance *a)
 	return failed;
 }
 
-/* OK, or a lack of memory that has a cause. */
+/* OK, or a lack of memory that has a cause; and if memory was refused, somebody says so. */
 static bool done(enum status status, struct allowance *a)
 {
+	bool refused = a->asked && fail_after < 0;
 	bool excuse = may_lack_memory(a);
 
 	if (status)
 		assert_true(status == ERR_NOMEM && excuse);
+	else
+		assert_false(refused);
 	return status == OK;
 }
 
