@@ -187,7 +187,7 @@ class Bench:
                 continue
             out = os.path.join(folder, source.replace("/", "_") + ".o")
             where = os.path.join(folder, source) if source in changed else source
-            r = subprocess.run([*self.cc, "-I" + folder, *self.cflags, "-w", "-c", where,
+            r = subprocess.run([*self.cc, "-I" + folder, *self.cflags, "-w", "-g0", "-c", where,
                                 "-o", out], cwd=self.tree, stderr=subprocess.PIPE)
             errors = r.stderr.decode(errors="replace")
             if r.returncode and "static assertion failed" in errors:
