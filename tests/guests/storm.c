@@ -47,7 +47,7 @@ enum {
 
 #define ABSENT  (~0ull) /* what reads find where there is no memory */
 #define SCRATCH 0x3ff   /* the UART's scratch register */
-#define TRIES   200     /* what may be seen for a moment must not last */
+#define TRIES   4       /* what may be seen for a moment must not last */
 
 /* What a page begins with. The low byte of `mark` differs between colours. */
 struct page {

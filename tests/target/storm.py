@@ -59,7 +59,7 @@ def storm(lab, m, transactions, *switches):
         m.expect("--- guest by")
         m.monitor(*switches)
         before = count(r"committed (\d+)", m.monitor("mmustat storm"))
-        text = m.monitor(f"repeat {repeats} " + "; ".join(ROUND), timeout=60)
+        text = m.monitor(f"repeat {repeats} " + "; ".join(ROUND), timeout=240)
         assert f"{repeats} of {repeats} runs" in text, text
         after = count(r"committed (\d+)", m.monitor("mmustat storm"))
         assert after - before == repeats * TRANSACTIONS, (before, after)
@@ -88,11 +88,21 @@ def amount(lab):
     return 10000 if lab.host == "qemu" else 1000
 
 
-@target(limit=400)
+@target(limit=900)
 def storm_of_transactions(lab):
-    storms(lab, amount(lab), ["zap storm slot"])
+    storms(lab, amount(lab), ["zap storm slot", "itlb storm off"])
 
 
-@target(limit=400)
-def storm_of_transactions_that_zap_all(lab):
-    storms(lab, amount(lab), ["zap storm all"])
+@target(limit=900)
+def storm_without_executable_large_pages(lab):
+    storms(lab, amount(lab), ["zap storm slot", "itlb storm on"])
+
+
+@target(limit=900)
+def storm_that_zaps_all(lab):
+    storms(lab, amount(lab), ["zap storm all", "itlb storm off"])
+
+
+@target(limit=900)
+def storm_that_zaps_all_without_executable_large_pages(lab):
+    storms(lab, amount(lab), ["zap storm all", "itlb storm on"])
