@@ -51,6 +51,11 @@ const struct bench_format bench_formats[] = {
 };
 const unsigned bench_format_count = ARRAY_SIZE(bench_formats);
 
+bool bench_possible(const struct bench_format *f, const struct setting *s)
+{
+	return s->log != TDP_LOG_PML || f->init == init_ept;
+}
+
 static void must(enum status status, const char *what)
 {
 	if (status)
@@ -430,6 +435,87 @@ static void zap_tables(struct bench_guest *g)
 	(void)for_each_region(g, zap_table_region);
 }
 
+/* A dirty log of a slot as large as the guest. */
+
+static void write_page(struct bench_guest *g, uint64_t gfn)
+{
+	struct tdp_fault f = { .gpa = GPA(gfn << PAGE_SHIFT), .access = ACCESS_W };
+
+	if (tdp_fault(&g->tdp, &f) != TDP_FIXED)
+		bench_fail("a write to frame %#llx was not noticed", (unsigned long long)gfn);
+}
+
+/* What the processor does when it writes to a page. */
+static void set_dirty_flag(struct bench_guest *g, uint64_t gfn)
+{
+	struct tdp_walk walk;
+	struct tdp_step *last;
+	uint64_t *table;
+
+	tdp_lookup(&g->tdp, TDP_CPU, GPA(gfn << PAGE_SHIFT), &walk);
+	last = &walk.step[walk.steps - 1];
+	table = hpa_to_virt(last->table);
+	table[last->index] |= g->format.dirty;
+	if (g->setting.log == TDP_LOG_PML)
+		tdp_mark_dirty(&g->tdp, GFN(gfn));
+}
+
+static void write_pages(struct bench_guest *g)
+{
+	uint64_t base = big_base(g), end = base + guest_pages(g);
+
+	for (uint64_t gfn = base; g->setting.written && gfn < end; gfn += g->setting.written) {
+		if (g->setting.log == TDP_LOG_WP)
+			write_page(g, gfn);
+		else
+			set_dirty_flag(g, gfn);
+	}
+}
+
+static uint64_t get_clear(struct bench_guest *g)
+{
+	uint64_t count;
+
+	must(tdp_dirty_get_clear(&g->tdp, GFN(big_base(g)), guest_pages(g), g->array, &count),
+	     "tdp_dirty_get_clear");
+	return count;
+}
+
+static void run_get_clear(struct bench_guest *g)
+{
+	uint64_t expected = g->setting.written ? guest_pages(g) / g->setting.written : 0;
+
+	if (get_clear(g) != expected)
+		bench_fail("the log did not say what was written");
+}
+
+static uint64_t prepare_log(struct bench_guest *g)
+{
+	struct slot s = big_slot(g);
+
+	must(tdp_set_log_mode(&g->tdp, g->setting.log), "tdp_set_log_mode");
+	s.flags = SLOT_LOG;
+	add(g, s);
+	/* Every region has been written to before. */
+	(void)for_each_region(g, write_page);
+	g->array = calloc(guest_pages(g) / 64 + 1, sizeof(uint64_t));
+	if (!g->array)
+		bench_fail("no memory for a report");
+	(void)get_clear(g);
+	return max_u64(guest_pages(g) / PAGES_1G, 1);
+}
+
+static uint64_t prepare_first_writes(struct bench_guest *g)
+{
+	prepare_log(g);
+	return guest_pages(g);
+}
+
+static void before_first_writes(struct bench_guest *g)
+{
+	(void)get_clear(g);
+}
+
 static void detach(struct bench_guest *g)
 {
 	tdp_detach_dma(&g->tdp);
@@ -535,6 +621,8 @@ static const struct op ops[] = {
 	{ "nx-split", "region", prepare_regions, before_execute, execute_all },
 	{ "nx-recover", "region", prepare_regions, before_recover, recover_all },
 	{ "zap-table", "table", prepare_regions, populate_big, zap_tables },
+	{ "dirty-log", "GiB", prepare_log, write_pages, run_get_clear },
+	{ "first-write", "page", prepare_first_writes, before_first_writes, write_pages },
 	{ "attach-dma", "leaf", prepare_big, detach, attach },
 	{ "fault-mmio", "fault", prepare_looks, NULL, run_mmio },
 	{ "fault-spurious", "fault", prepare_looks, NULL, run_spurious },

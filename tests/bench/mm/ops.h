@@ -25,6 +25,8 @@ struct setting {
 	bool misaligned; /* the slot shares its first and its last table with others */
 	bool dma;        /* the guest has devices: a second view with the IOMMU's format */
 	bool nx;         /* large leaves are not executable */
+	enum tdp_log_mode log;
+	unsigned written; /* of a logged slot: one page in so many */
 };
 
 struct bench_guest {
@@ -33,7 +35,7 @@ struct bench_guest {
 	struct page_budget budget;
 	struct tdp tdp;
 	unsigned rounds; /* runs so far */
-	uint64_t *array; /* for the comparators' loops */
+	uint64_t *array; /* for the comparators' loops; a dirty log's report */
 };
 
 struct op {
@@ -46,6 +48,9 @@ struct op {
 
 /* By name; exits if there is none. */
 const struct op *bench_op(const char *name);
+
+/* Only Intel's processors list the pages that they have written to. */
+bool bench_possible(const struct bench_format *f, const struct setting *s);
 
 /* A guest without memory, on a pool of its own. */
 void bench_open(struct bench_guest *g, const struct bench_format *f, const struct setting *s,

@@ -14,6 +14,7 @@ import sys
 
 UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1, "ns"))
 LEVELS = {1: "4 KiB", 2: "2 MiB", 3: "1 GiB"}
+LOGS = ("write protection", "dirty flags", "PML")
 GIB = 1 << 30
 
 
@@ -50,6 +51,8 @@ def title(r):
     where += ", with devices" if r["dma"] else ""
     slots = f"{r['slots']} slot{'s' if r['slots'] > 1 else ''}"
     big = f"{size(r['bytes'])} slot, {pages}" + (", misaligned" if r["misaligned"] else "")
+    log = (f"{LOGS[r['log']]}, " +
+           {0: "nothing", 1: "all"}.get(r["written"], f"1 page in {r['written']}") + " written")
     text = {
         "recreate": f"re-create a page's slot: {guest}{where}",
         "zap-all": f"the same by zap-all and refault: {guest}{where}",
@@ -65,6 +68,8 @@ def title(r):
         "nx-split": "first fetch from a 2 MiB page: split, and grant X",
         "nx-recover": "recover a 2 MiB page that was split for fetches",
         "zap-table": "zap one table of 4 KiB pages by its back-pointer",
+        "dirty-log": f"dirty log of 1 GiB, {log}",
+        "first-write": "first write to a page, logged by write protection",
         "attach-dma": f"make the devices' table: {guest}",
         "fault-mmio": f"fault on an emulated device, {slots}",
         "fault-spurious": f"fault on what is mapped, {slots}",

@@ -73,6 +73,51 @@ static const struct instance instances[] = {
 	{ "nx-split", { .bytes = 4 * GIB, .level = 2, .nx = true }, 50, 1, WHOLE, false },
 	{ "nx-recover", { .bytes = 4 * GIB, .level = 2, .nx = true }, 50, 1, WHOLE, false },
 	{ "zap-table", { .bytes = GIB, .level = 1 }, 50, 1, WHOLE, false },
+	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_WP }, 50, 1, WHOLE, false },
+	{ "dirty-log",
+	  { .bytes = GIB, .level = 2, .log = TDP_LOG_WP, .written = 128 },
+	  50,
+	  1,
+	  WHOLE,
+	  false },
+	{ "dirty-log",
+	  { .bytes = GIB, .level = 2, .log = TDP_LOG_WP, .written = 1 },
+	  20,
+	  1,
+	  WHOLE,
+	  false },
+	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_D }, 50, 1, WHOLE, false },
+	{ "dirty-log",
+	  { .bytes = GIB, .level = 2, .log = TDP_LOG_D, .written = 128 },
+	  50,
+	  1,
+	  WHOLE,
+	  false },
+	{ "dirty-log",
+	  { .bytes = GIB, .level = 2, .log = TDP_LOG_D, .written = 1 },
+	  20,
+	  1,
+	  WHOLE,
+	  false },
+	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_PML }, 50, 1, WHOLE, false },
+	{ "dirty-log",
+	  { .bytes = GIB, .level = 2, .log = TDP_LOG_PML, .written = 128 },
+	  50,
+	  1,
+	  WHOLE,
+	  false },
+	{ "dirty-log",
+	  { .bytes = GIB, .level = 2, .log = TDP_LOG_PML, .written = 1 },
+	  20,
+	  1,
+	  WHOLE,
+	  false },
+	{ "first-write",
+	  { .bytes = GIB, .level = 2, .log = TDP_LOG_WP, .written = 1 },
+	  20,
+	  1,
+	  WHOLE,
+	  false },
 	{ "attach-dma", { .bytes = GIB, .level = 1, .dma = true }, 50, 1, WHOLE, false },
 	{ "fault-spurious", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
 	{ "fault-mmio", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
@@ -157,13 +202,13 @@ static void measure(const struct instance *in, const struct bench_format *f)
 	bench_host.watch = false;
 	printf(",\n{\"op\": \"%s\", \"unit\": \"%s\", \"units\": %llu, \"format\": \"%s\", "
 	       "\"bytes\": %llu, \"level\": %u, \"slots\": %u, \"apart\": %d, \"misaligned\": %d, "
-	       "\"dma\": %d, \"cold\": %d, \"measure\": \"%s\", \"tables\": %llu, ",
+	       "\"dma\": %d, \"log\": %u, \"written\": %u, \"cold\": %d, \"measure\": \"%s\", \"tables\": %llu, ",
 	       op->name, op->unit,
 	       (unsigned long long)units * (in->runs && !op->before ? in->runs : 1),
 	       !strcmp(in->op, "attach-dma") ? f->dma_name : f->name,
 	       (unsigned long long)in->setting.bytes, in->setting.level, in->setting.slots,
-	       in->setting.apart, in->setting.misaligned, in->setting.dma, in->cold,
-	       in->measure == PAUSE ? "pause" : "time",
+	       in->setting.apart, in->setting.misaligned, in->setting.dma, in->setting.log,
+	       in->setting.written, in->cold, in->measure == PAUSE ? "pause" : "time",
 	       (unsigned long long)tdp_stats(&g.tdp).tables);
 	print_samples(ns, in->samples);
 	printf("}");
@@ -233,7 +278,8 @@ int main(int argc, char **argv)
 		measure(&limits[i], &bench_formats[0]);
 	for (unsigned f = 0; f < bench_format_count; f++)
 		for (unsigned i = 0; i < ARRAY_SIZE(instances); i++)
-			if (strstr(instances[i].op, only))
+			if (strstr(instances[i].op, only) &&
+			    bench_possible(&bench_formats[f], &instances[i].setting))
 				measure(&instances[i], &bench_formats[f]);
 	getrusage(RUSAGE_SELF, &usage);
 	printf("],\n\"preempted\": %ld}\n", usage.ru_nivcsw);
