@@ -49,6 +49,8 @@ struct guest {
 
 	uint64_t nx_next, nx_period; /* TSC: when the next pass of core/nx.c is due; atomic */
 
+	uint64_t dirty_tsc; /* when the monitor last asked for dirty pages */
+
 	uint32_t hold; /* atomic; above 0 the cores stay out of the guest (core/mm_host.c) */
 
 	struct spinlock run_lock; /* taken inside `lock`; protects the life cycle */

@@ -106,6 +106,8 @@ static enum status build(struct guest *g, const struct spte_format *format,
 {
 	enum status s = tdp_init(&g->tdp, format, &g->budget, g);
 
+	if (s == OK && hvm->lists_dirty_pages && hvm->lists_dirty_pages())
+		s = tdp_set_log_mode(&g->tdp, TDP_LOG_PML);
 	if (s == OK)
 		nx_init(g);
 	if (s == OK)

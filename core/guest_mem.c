@@ -16,10 +16,12 @@ static enum status copy_piece(struct guest *g, gpa_t gpa, void *buf, uint64_t le
 	if (s == OK) {
 		void *p = window_map(WINDOW_GUEST, hpa);
 
-		if (write)
+		if (write) {
 			rep_movs(p, buf, len);
-		else
+			tdp_mark_dirty(&g->tdp, gpa_to_gfn(gpa));
+		} else {
 			rep_movs(buf, p, len);
+		}
 	}
 	mm_read_end();
 	return s;
@@ -99,8 +101,10 @@ enum status guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits)
 
 	mm_read_begin();
 	s = tdp_translate(&g->tdp, gpa, ACCESS_W, &hpa, &left);
-	if (s == OK)
+	if (s == OK) {
 		__atomic_fetch_or((uint8_t *)window_map(WINDOW_GUEST, hpa), bits, __ATOMIC_ACQ_REL);
+		tdp_mark_dirty(&g->tdp, gpa_to_gfn(gpa));
+	}
 	mm_read_end();
 	return s;
 }

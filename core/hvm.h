@@ -56,6 +56,9 @@ struct hvm_ops {
 	void (*flush_guest_tlb)(
 		struct vcpu *v); /* this core's second-level translations of the guest */
 	const char *(*exit_name)(uint32_t raw);
+
+	/* Can vcpu_run serve dirty logs in the mode TDP_LOG_PML? NULL: no. */
+	bool (*lists_dirty_pages)(void);
 };
 
 extern const struct hvm_ops vmx_ops;

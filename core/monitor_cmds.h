@@ -5,6 +5,7 @@
 #include "types.h"
 
 struct guest;
+struct tdp_stats;
 
 /* The guest that argv[index] names, or the focused one if there is no such word. NULL: told. */
 struct guest *monitor_guest_arg(int argc, char **argv, int index);
@@ -13,6 +14,9 @@ struct guest *monitor_guest_arg(int argc, char **argv, int index);
 #define MONITOR_SIZE_LEN 24
 const char *monitor_size(uint64_t bytes, char text[MONITOR_SIZE_LEN]);
 const char *monitor_rights(unsigned access, char text[4]);
+
+/* A line of `mmustat`. */
+void monitor_dirty_stats(const struct guest *g, const struct tdp_stats *stats);
 
 /* The edits of a transaction, for completion. */
 extern const unsigned monitor_edit_count;
@@ -32,6 +36,7 @@ void cmd_pt(int argc, char **argv);
 void cmd_io(int argc, char **argv);
 void cmd_slots(int argc, char **argv);
 void cmd_mmustat(int argc, char **argv);
+void cmd_dirty(int argc, char **argv);
 void cmd_zap(int argc, char **argv);
 void cmd_split(int argc, char **argv);
 void cmd_merge(int argc, char **argv);

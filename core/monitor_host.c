@@ -113,6 +113,7 @@ const struct monitor_command monitor_commands[] = {
 	  cmd_itlb },
 	{ "pt", "GPA [GUEST]", "walk the second-level table", cmd_pt },
 	{ "split", "GUEST GPA", "use 4K pages where a large page is", cmd_split },
+	{ "dirty", "GUEST [on|off [GPA]]", "pages written to since the last call", cmd_dirty },
 	{ "merge", "[GUEST]", "use large pages wherever possible", cmd_merge },
 	{ "zap", "GUEST slot|all|GPA", "what changes take away; a slot's pages, once", cmd_zap },
 	{ "add", "GUEST GPA SIZE [RIGHTS [NAME]]", "give a guest memory", cmd_edit },

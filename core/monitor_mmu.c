@@ -106,6 +106,7 @@ void cmd_mmustat(int argc, char **argv)
 		      (ull)s.zaps);
 	monitor_print("  in place: splits %llu, merges %llu; nx: splits %llu, recovered %llu\n",
 		      (ull)s.splits, (ull)s.collapses, (ull)s.nx_splits, (ull)s.nx_recovered);
+	monitor_dirty_stats(g, &s);
 	monitor_print("  budget ");
 	print_budget("used", g->budget.used);
 	print_budget("of", g->budget.limit);

@@ -134,11 +134,11 @@ static void print_slot(const struct slot *s)
 {
 	char size[MONITOR_SIZE_LEN], rights[4];
 
-	monitor_print("  %012llx-%012llx %8s %s  %s  %-6s %012llx  %s\n",
-		      (ull)gfn_to_gpa(s->base).v, (ull)(slot_end(s) << PAGE_SHIFT) - 1,
-		      monitor_size(s->npages << PAGE_SHIFT, size),
-		      monitor_rights(s->access, rights), type_name(s->type), kind_name(s->kind),
-		      (ull)pfn_to_hpa(s->pfn).v, s->name);
+	monitor_print(
+		"  %012llx-%012llx %8s %s  %s  %-6s %012llx  %s%s\n", (ull)gfn_to_gpa(s->base).v,
+		(ull)(slot_end(s) << PAGE_SHIFT) - 1, monitor_size(s->npages << PAGE_SHIFT, size),
+		monitor_rights(s->access, rights), type_name(s->type), kind_name(s->kind),
+		(ull)pfn_to_hpa(s->pfn).v, s->name, s->flags & SLOT_LOG ? "  (dirty log)" : "");
 }
 
 void cmd_slots(int argc, char **argv)

@@ -14,12 +14,14 @@
 
 /*
  * One guest's budget: the fixed part and second-level tables. In the worst case each 2 MiB are
- * mapped by a table of their own; some upper tables and slot sets come on top. `table_bytes` is
+ * mapped by a table of their own, as while a dirty log is kept, whose bitmaps are a sixty-fourth of
+ * that; some upper tables and slot sets come on top. `table_bytes` is
  * what the configuration adds for layouts that want more.
  */
 static inline uint64_t guest_budget_pages(uint64_t memory_bytes, uint64_t table_bytes)
 {
-	return GUEST_FIXED_PAGES + 32 + memory_bytes / SIZE_2M + table_bytes / PAGE_SIZE;
+	return GUEST_FIXED_PAGES + 32 + memory_bytes / SIZE_2M + memory_bytes / (64 * SIZE_2M) +
+	       table_bytes / PAGE_SIZE;
 }
 
 #endif

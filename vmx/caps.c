@@ -63,6 +63,7 @@ static const struct control proc2_controls[] = {
 	{ PROC2_WBINVD_EXITING, OPTIONAL, "WBINVD exiting" },
 	{ PROC2_INVPCID, OPTIONAL, "INVPCID" },
 	{ PROC2_ENCLS_EXITING, OPTIONAL, "ENCLS exiting" },
+	{ PROC2_PML, OPTIONAL, "page-modification logging" },
 	{ PROC2_XSAVES, OPTIONAL, "XSAVES" },
 	{ PROC2_ENCLV_EXITING, OPTIONAL, "ENCLV exiting" },
 };
@@ -147,6 +148,9 @@ static bool choose_controls(struct vmx_caps *c, bool true_msrs)
 	/* The MSR exists only if the secondary controls do (A.3.3). */
 	if (c->proc & PROC_SECONDARY)
 		fine &= CHOOSE("secondary", MSR_VMX_PROCBASED_CTLS2, proc2_controls, &c->proc2);
+	/* On only while a guest has dirty logs: vmx/pml.c. */
+	c->pml = c->proc2 & PROC2_PML;
+	c->proc2 &= ~PROC2_PML;
 	pair(&c->exit, EXIT_CLEAR_BNDCFGS, &c->entry, ENTRY_LOAD_BNDCFGS);
 	pair(&c->exit, EXIT_LOAD_CET, &c->entry, ENTRY_LOAD_CET);
 	return fine;
@@ -199,6 +203,9 @@ static bool check_ept(struct vmx_caps *c)
 			fine = false;
 		}
 	}
+	/* It lists the pages whose dirty flag the core sets (29.3.6). */
+	if (!(c->ept_vpid & EPT_CAP_AD))
+		c->pml = false;
 	c->invept_single = c->ept_vpid & EPT_CAP_INVEPT_SINGLE;
 	c->invvpid_single = c->ept_vpid & EPT_CAP_INVVPID_SINGLE;
 	/* Without INVVPID a VPID could never be reused or a guest's MOV to CR4 be emulated. */
@@ -258,9 +265,9 @@ void vmx_caps_log(void)
 
 	log_info("VMX: revision %#x, controls pin %#x proc %#x/%#x exit %#x entry %#x", c->revision,
 		 c->pin, c->proc, c->proc2, c->exit, c->entry);
-	log_info("VMX: EPT pages%s%s%s%s, VPID %s, INVEPT %s", " 4K",
+	log_info("VMX: EPT pages%s%s%s%s%s, VPID %s, INVEPT %s", " 4K",
 		 c->ept_vpid & EPT_CAP_2M ? " 2M" : "", c->ept_vpid & EPT_CAP_1G ? " 1G" : "",
-		 c->ept_vpid & EPT_CAP_AD ? ", accessed/dirty" : "",
+		 c->ept_vpid & EPT_CAP_AD ? ", accessed/dirty" : "", c->pml ? ", PML" : "",
 		 c->proc2 & PROC2_VPID ? "on" : "off", c->invept_single ? "per root" : "all only");
 }
 
@@ -280,7 +287,7 @@ bool vmx_core_agrees(void)
 	return VMX_BASIC_REVISION(basic) == c->revision &&
 	       allowed(t ? MSR_VMX_TRUE_PINBASED : MSR_VMX_PINBASED_CTLS, c->pin) &&
 	       allowed(t ? MSR_VMX_TRUE_PROCBASED : MSR_VMX_PROCBASED_CTLS, c->proc) &&
-	       allowed(MSR_VMX_PROCBASED_CTLS2, c->proc2) &&
+	       allowed(MSR_VMX_PROCBASED_CTLS2, c->proc2 | (c->pml ? PROC2_PML : 0)) &&
 	       allowed(t ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT_CTLS, c->exit) &&
 	       allowed(t ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY_CTLS, c->entry) &&
 	       !(c->ept_vpid & ~rdmsr(MSR_VMX_EPT_VPID_CAP)) &&

@@ -59,7 +59,9 @@ enum status vmx_vcpu_create(struct vcpu *v, struct page_budget *budget, hpa_t ro
 		return ERR_NOMEM;
 	hw->vmcs = page_alloc(budget, 1);
 	hw->msr_bitmap = page_alloc(budget, 1);
-	if (!hw->vmcs || !hw->msr_bitmap) {
+	hw->pml = vmx_caps.pml ? page_alloc(budget, 1) : NULL;
+	if (!hw->vmcs || !hw->msr_bitmap || (vmx_caps.pml && !hw->pml)) {
+		page_free(hw->pml);
 		page_free(hw->vmcs);
 		page_free(hw->msr_bitmap);
 		page_free(hw);
@@ -139,6 +141,7 @@ static void write_controls(struct vmx_vcpu *hw)
 	vmcs_write32(VMCS_ENTRY_EVENT, 0);
 	vmcs_write64(VMCS_MSR_BITMAP, virt_to_hpa(hw->msr_bitmap).v);
 	vmcs_write64(VMCS_EPTP, hw->eptp);
+	vmx_pml_reset(hw);
 	if (c->proc2 & PROC2_VPID)
 		vmcs_write16(VMCS_VPID, hw->vpid);
 	/* No supervisor state component needs an exit; all enclave instructions do. */

@@ -14,6 +14,7 @@
 #define VMCS_GUEST_CS_SEL   0x0802
 #define VMCS_GUEST_LDTR_SEL 0x080c
 #define VMCS_GUEST_TR_SEL   0x080e
+#define VMCS_PML_INDEX      0x0812
 #define VMCS_HOST_ES_SEL    0x0c00
 #define VMCS_HOST_CS_SEL    0x0c02
 #define VMCS_HOST_SS_SEL    0x0c04
@@ -24,6 +25,7 @@
 
 /* 64-bit control, read-only, guest and host */
 #define VMCS_MSR_BITMAP     0x2004
+#define VMCS_PML_ADDRESS    0x200e
 #define VMCS_EPTP           0x201a
 #define VMCS_XSS_EXITING    0x202c
 #define VMCS_ENCLS_EXITING  0x202e

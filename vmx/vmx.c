@@ -72,6 +72,11 @@ static void vmx_cpu_disable(struct cpu *c)
 	write_cr4(read_cr4() & ~(uint64_t)CR4_VMXE);
 }
 
+static bool vmx_lists_dirty_pages(void)
+{
+	return vmx_caps.pml;
+}
+
 static void vmx_flush_guest_tlb(struct vcpu *v)
 {
 	vmx_flush_root(vmx_of(v)->eptp);
@@ -95,4 +100,5 @@ const struct hvm_ops vmx_ops = {
 	.set_x2apic = vmx_set_x2apic,
 	.flush_guest_tlb = vmx_flush_guest_tlb,
 	.exit_name = vmx_exit_name,
+	.lists_dirty_pages = vmx_lists_dirty_pages,
 };

@@ -2,6 +2,7 @@
 #ifndef LAMINA_VMX_VMX_H
 #define LAMINA_VMX_VMX_H
 
+#include "core/guest.h"
 #include "core/vcpu.h"
 #include "mm/page_alloc.h"
 #include "mm/spte.h"
@@ -16,6 +17,7 @@ struct vmx_caps {
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	uint64_t ept_vpid; /* IA32_VMX_EPT_VPID_CAP */
 	bool invept_single, invvpid_single;
+	bool pml;       /* page-modification logging can be turned on */
 	bool insn_info; /* string I/O exits say address size and segment */
 };
 
@@ -25,6 +27,8 @@ extern struct vmx_caps vmx_caps;
 struct vmx_vcpu {
 	void *vmcs;          /* one page */
 	uint8_t *msr_bitmap; /* one page: read low, read high, write low, write high */
+	uint64_t *pml;       /* one page, or NULL: where the core lists the pages it writes to */
+	bool pml_on;
 	uint64_t eptp;
 	uint16_t vpid;
 	bool launched;
@@ -63,6 +67,22 @@ enum status vmx_ept_format(struct spte_format *format) must_check;
 void vmx_flush_all(void);
 void vmx_flush_root(uint64_t eptp);
 void vmx_flush_vpid(uint16_t vpid);
+
+/* ---------------------------------------------------------------- pml.c */
+
+/* Page-modification logging, all on the vCPU's core: off, as a new VMCS has to have it; ... */
+void vmx_pml_reset(struct vmx_vcpu *hw);
+/* ... before each entry: on while the guest has dirty logs that are kept this way; ... */
+void vmx_pml_switch(struct vcpu *v);
+/* ... and after each exit while it is on: into the logs with the list. */
+void vmx_pml_drain(struct vcpu *v);
+
+static inline bool vmx_pml_wanted(const struct vcpu *v)
+{
+	const struct tdp *t = &v->guest->tdp;
+
+	return tdp_logging(t) && t->log_mode == TDP_LOG_PML;
+}
 
 /* ---------------------------------------------------------------- vmcs.c */
 

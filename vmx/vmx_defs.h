@@ -46,6 +46,7 @@
 #define PROC2_PAUSE_LOOP         (1u << 10)
 #define PROC2_INVPCID            (1u << 12)
 #define PROC2_ENCLS_EXITING      (1u << 15)
+#define PROC2_PML                (1u << 17)
 #define PROC2_XSAVES             (1u << 20)
 #define PROC2_ENCLV_EXITING      (1u << 28)
 
@@ -129,6 +130,7 @@
 #define REASON_XSETBV              55
 #define REASON_VMFUNC              59
 #define REASON_ENCLS               60
+#define REASON_PML_FULL            62
 #define REASON_PCONFIG             65
 #define REASON_ENCLV               70
 #define REASON_SEAMCALL            76

@@ -20,6 +20,9 @@ enum vmx_entry_kind vmx_prepare_entry(struct vcpu *v)
 	v->in_exit = false;
 	if (!vcpu_before_entry(v))
 		return VMX_LEAVE;
+	/* After that look, so that logs which begin while the core is held find their list. */
+	if (unlikely(vmx_pml_wanted(v) != hw->pml_on))
+		vmx_pml_switch(v);
 	if (unlikely(hw->nmi_pending || hw->event))
 		vmx_deliver_events(v);
 	if (v->rip != hw->rip) {
@@ -130,6 +133,18 @@ static void handle_io(struct vcpu *v, uint32_t reason)
 	vcpu_exit_end(v, EXIT_PIO);
 }
 
+/* An IRET that was interrupted after it has unblocked NMIs has not happened (28.2.3). */
+static void block_nmi_again(uint64_t qualification)
+{
+	uint32_t blocking;
+
+	if (likely(!(qualification & EPT_QUAL_NMI_IRET)) ||
+	    vmcs_read32(VMCS_VECTORING_EVENT) & EVENT_VALID)
+		return;
+	blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
+	vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, blocking | BLOCK_NMI);
+}
+
 static noinline void handle_ept(struct vcpu *v, uint32_t reason)
 {
 	uint64_t q = 0;
@@ -145,12 +160,7 @@ static noinline void handle_ept(struct vcpu *v, uint32_t reason)
 		e.write = q & EPT_QUAL_WRITE;
 		e.fetch = q & EPT_QUAL_FETCH;
 		e.in_page_walk = (q & EPT_QUAL_LINEAR) && !(q & EPT_QUAL_TRANSLATED);
-		if (unlikely(q & EPT_QUAL_NMI_IRET) &&
-		    !(vmcs_read32(VMCS_VECTORING_EVENT) & EVENT_VALID)) {
-			uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
-
-			vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, blocking | BLOCK_NMI);
-		}
+		block_nmi_again(q);
 	}
 	vcpu_exit_begin(v, EXIT_TDP, reason, e.gpa.v);
 	vmx_requeue_event(v);
@@ -229,6 +239,14 @@ static noinline void handle_rare(struct vcpu *v, uint32_t reason)
 		vmx_window_open(v);
 		vcpu_exit_end(v, EXIT_NMI_WINDOW);
 		break;
+	case REASON_PML_FULL:
+		/* The list is empty again. What was being delivered goes on, as after a violation. */
+		q = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
+		vcpu_exit_begin(v, EXIT_TDP, reason, 0);
+		block_nmi_again(q);
+		vmx_requeue_event(v);
+		vcpu_exit_end(v, EXIT_TDP);
+		break;
 	case REASON_INIT:
 	case REASON_SIPI:
 		/* From outside; the hypervisor never sends one to a core that runs a guest. */
@@ -292,6 +310,8 @@ void vmx_handle_exit(struct vcpu *v)
 
 	v->in_exit = true;
 	hw->event = 0;
+	if (unlikely(hw->pml_on))
+		vmx_pml_drain(v);
 	hw->rip = v->rip = vmcs_read_nat(VMCS_GUEST_RIP);
 	hw->rsp = v->gpr[GPR_RSP] = vmcs_read_nat(VMCS_GUEST_RSP);
 	hw->rflags = v->rflags = vmcs_read_nat(VMCS_GUEST_RFLAGS);
