@@ -37,7 +37,8 @@ static void scrub(uint64_t pfn, uint64_t npages)
 static enum status refuse(struct layout *l, enum status error, const char *reason,
 			  const struct slot *culprit)
 {
-	return slot_refuse(&l->txn, error, reason, culprit);
+	slot_refuse(&l->txn, error, reason, culprit);
+	return error;
 }
 
 /* For messages about a place where there is no slot. */
