@@ -294,7 +294,7 @@ $(foreach t,$(HOST_TESTS),$(eval $(call HOST_TEST,$(t))))
 $(foreach t,$(HOST_FUZZ),$(eval $(call FUZZER,$(t))))
 -include $(shell find $(BUILD)/host/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
 
-.PHONY: host-tests fuzzers test-host test-mm fuzz mutants mutants-check
+.PHONY: host-tests fuzzers test-host test-mm fuzz coverage mutants mutants-check
 host-tests: $(HOST_TESTS:%=$(BUILD)/host/%)
 fuzzers: $(HOST_FUZZ:%=$(BUILD)/fuzz/%)
 
@@ -306,6 +306,19 @@ MM_OPS   ?= 1000
 test-mm: host-tests $(BUILD)/fuzz/fuzz_mm ## the second-level MMU's tests at length (MM_SEEDS= MM_OPS= FUZZ_SECONDS=)
 	$(Q)MM_SEEDS=$(MM_SEEDS) MM_OPS=$(MM_OPS) $(PYTHON) tests/run.py --build $(BUILD) --host --fuzz \
 		--fuzz-seconds $(FUZZ_SECONDS) --limit 3000 -k host/test_mm -k fuzz/fuzz_mm
+
+# Without sanitizers, whose checks are branches, too. Nor do assertions count: that none fails is
+# what the tests are for.
+COVERAGE := $(BUILD)/coverage
+COVERAGE_CFLAGS = $(filter-out -O1 -fsanitize=% -fno-sanitize-recover=%,$(HOST_CFLAGS)) -O0 --coverage
+COVERAGE_TESTS := $(patsubst %,$(COVERAGE)/host/%,$(filter test_mm test_mm_%,$(HOST_TESTS)))
+coverage: ## line and branch coverage of mm/ by its host tests
+	$(Q)$(MAKE) BUILD=$(COVERAGE) HOST_CFLAGS='$(COVERAGE_CFLAGS)' $(COVERAGE_TESTS)
+	$(Q)find $(COVERAGE) -name '*.gcda' -delete
+	$(Q)for t in $(COVERAGE_TESTS); do $$t > $$t.log 2>&1 || { tail $$t.log; exit 1; }; done
+	$(Q)gcovr --root . --filter mm/ --object-directory $(COVERAGE) --exclude-unreachable-branches \
+		--exclude-lines-by-pattern '.*\bASSERT\(.*' --html-details $(COVERAGE)/index.html \
+		--print-summary --fail-under-line 95 --fail-under-branch 90 $(COVERAGE)
 
 # tests/mutants/*.txt, one at a time, each until a test of the second-level MMU fails.
 MUTANTS = $(PYTHON) tools/mutants.py --build $(BUILD) --cc '$(CC)' --cflags '$(HOST_CFLAGS)' \
