@@ -378,16 +378,21 @@ bool machine_maps(enum tdp_view_id view, const struct slot *s)
 	return machine_rights(view, s->access);
 }
 
-/* With nx_huge, large leaves cannot execute, and small ones need not. */
+/*
+ * With nx_huge, large leaves cannot execute, and small ones need not. With a dirty log, large ones
+ * cannot be written to, and small ones need not.
+ */
 static bool rights_match(enum tdp_view_id view, const struct slot *s, const struct translation *tr)
 {
-	unsigned access = machine_rights(view, s->access);
+	unsigned access = machine_rights(view, s->access), may_lack = 0;
 
-	if (view == TDP_CPU && machine.tdp->nx_huge && !(tr->access & ACCESS_X))
-		access &= ~ACCESS_X;
-	else if (view == TDP_CPU && machine.tdp->nx_huge && tr->level > 1)
-		return false;
-	return tr->access == access;
+	if (view == TDP_CPU && machine.tdp->nx_huge)
+		may_lack |= ACCESS_X;
+	if (view == TDP_CPU && s->flags & SLOT_LOG)
+		may_lack |= ACCESS_W;
+	if (tr->level > 1)
+		return tr->access == (access & ~may_lack);
+	return (tr->access | (access & may_lack)) == access;
 }
 
 bool machine_matches(enum tdp_view_id view, const struct slot *s, uint64_t gfn,
@@ -560,6 +565,20 @@ void mm_table_ready(void *host, const uint64_t *table)
 	write_back(table, PAGE_SIZE);
 }
 
+/* Cores go on as long as nobody keeps them from it. */
+static void cores_run(void)
+{
+	if (machine.run && !machine.held)
+		machine.run();
+}
+
+static void cores_leave(void)
+{
+	cores_run();
+	if (machine.leave)
+		machine.leave();
+}
+
 /* An entry after a core has used it, to write if it may: SDM vol. 3, 29.3.5; APM vol. 2, 5.4.2. */
 static uint64_t used(uint64_t e, unsigned level)
 {
@@ -576,20 +595,27 @@ static uint64_t used(uint64_t e, unsigned level)
 
 uint64_t mm_entry_xchg(void *host, enum tdp_view_id view, uint64_t *entry, uint64_t value)
 {
-	uint64_t old = *entry;
+	bool live = machine.tdp && machine.walker[view].root;
 	struct cached at;
+	uint64_t old;
 
 	assert_ptr_equal(host, &machine);
+	if (live) {
+		assert_true(machine.tdp->lock.next != machine.tdp->lock.owner);
+		/* An entry that nothing links is not live: it needs no exchange. */
+		assert_true(locate(view, entry, &at));
+		cores_run();
+		if (walks(view))
+			read_entry(view, *entry, at.level, at.base);
+	}
+	old = *entry;
 	*entry = value;
 	if (view == TDP_DMA)
 		write_back(entry, sizeof(*entry));
 	machine.writes += view == TDP_CPU;
 	machine.dma_writes += view == TDP_DMA;
-	if (!machine.tdp || !machine.walker[view].root)
+	if (!live)
 		return old;
-	assert_true(machine.tdp->lock.next != machine.tdp->lock.owner);
-	/* An entry that nothing links is not live: it needs no exchange. */
-	assert_true(locate(view, entry, &at));
 	if (walks(view)) {
 		if (machine.busy && view == TDP_CPU)
 			old = used(old, at.level);
@@ -597,6 +623,7 @@ uint64_t mm_entry_xchg(void *host, enum tdp_view_id view, uint64_t *entry, uint6
 	}
 	if (machine.next || view == TDP_DMA)
 		check_between(view, at);
+	cores_run();
 	return old;
 }
 
@@ -605,6 +632,7 @@ void mm_hold(void *host)
 	assert_ptr_equal(host, &machine);
 	assert_false(machine.held);
 	assert_false(machine.reading);
+	cores_leave();
 	machine_walk();
 	machine.held = true;
 	machine.holds++;
@@ -642,6 +670,8 @@ void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsign
 	assert_ptr_equal(host, &machine);
 	assert_false(machine.reading);
 	machine.flushes++;
+	if (views & BIT(TDP_CPU))
+		cores_leave();
 	for (unsigned i = 0; i < count; i++) {
 		machine.flushed_pages += ranges[i].end - ranges[i].start;
 		for (enum tdp_view_id view = 0; view < TDP_VIEWS; view++) {

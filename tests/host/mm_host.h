@@ -66,6 +66,10 @@ struct machine {
 	bool busy;
 	/* What another core does just after the next read section ends; or NULL. */
 	void (*meanwhile)(void);
+	/* What cores do in the guest, at any moment when they are not held; or NULL. No calls of mm/. */
+	void (*run)(void);
+	/* What they do when they leave it, for a hold or a flush; or NULL. */
+	void (*leave)(void);
 	/* While a transaction is under way, what it must turn the old layout into; or NULL. */
 	const struct slot_set *next;
 	bool gaps;       /* a zap took translations away before: the old layout may be incomplete */
