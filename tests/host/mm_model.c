@@ -39,6 +39,8 @@ static enum status check(const struct slot *s)
 		return ERR_INVALID;
 	if ((s->kind == SLOT_ROM && w) || (s->kind == SLOT_DEVICE && x))
 		return ERR_INVALID;
+	if (s->flags > SLOT_LOG || (s->flags && s->kind != SLOT_RAM && s->kind != SLOT_SHARED))
+		return ERR_INVALID;
 	return OK;
 }
 
@@ -94,6 +96,16 @@ enum status model_resize(struct model *m, uint64_t base, uint64_t npages)
 	if (take(m, base, &s))
 		return ERR_NOT_FOUND;
 	s.npages = npages;
+	return model_create(m, &s);
+}
+
+enum status model_set_flags(struct model *m, uint64_t base, unsigned flags)
+{
+	struct slot s;
+
+	if (take(m, base, &s))
+		return ERR_NOT_FOUND;
+	s.flags = (uint8_t)flags;
 	return model_create(m, &s);
 }
 

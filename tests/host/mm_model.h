@@ -26,6 +26,7 @@ enum status model_create(struct model *m, const struct slot *s);
 enum status model_delete(struct model *m, uint64_t base);
 enum status model_move(struct model *m, uint64_t from, uint64_t to);
 enum status model_resize(struct model *m, uint64_t base, uint64_t npages);
+enum status model_set_flags(struct model *m, uint64_t base, unsigned flags);
 enum status model_replace(struct model *m, const struct slot *s);
 
 #endif

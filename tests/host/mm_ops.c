@@ -104,6 +104,7 @@ static struct slot slot_of(const struct op *op)
 			      .access = op->access,
 			      .type = op->type,
 			      .kind = op->slot_kind,
+			      .flags = op->flags,
 			      .name = "op" };
 }
 
@@ -120,6 +121,8 @@ static enum status edit_model(struct model *m, const struct op *op)
 		return model_move(m, op->gfn, op->to);
 	case OP_RESIZE:
 		return model_resize(m, op->gfn, op->npages);
+	case OP_SET_FLAGS:
+		return model_set_flags(m, op->gfn, op->flags);
 	default:
 		return model_replace(m, &s);
 	}
@@ -138,6 +141,8 @@ static enum status edit_draft(struct slot_txn *txn, const struct op *op)
 		return slot_move(txn, GFN(op->gfn), GFN(op->to));
 	case OP_RESIZE:
 		return slot_resize(txn, GFN(op->gfn), op->npages);
+	case OP_SET_FLAGS:
+		return slot_set_flags(txn, GFN(op->gfn), op->flags);
 	default:
 		return slot_replace(txn, &s);
 	}
@@ -167,6 +172,9 @@ static bool expressible(const struct model *m, const struct variant *table)
 		    s->base.v + s->npages > BIT(table->walk.gpa_bits - PAGE_SHIFT) ||
 		    (table == v && !(table->legal >> s->access & 1)))
 			return false;
+		/* Of a log's pages the right to write is taken away; and devices write unseen. */
+		if (s->flags && (table != v || !(table->legal >> (s->access & ~ACCESS_W) & 1)))
+			return false;
 	}
 	return true;
 }
@@ -180,7 +188,7 @@ static bool commit_expected(const struct draft *d, enum status status, bool lack
 	if (!expressible(&d->model, v))
 		return status == ERR_UNSUPPORTED || status == ERR_RANGE;
 	if (iommu && !expressible(&d->model, iommu))
-		return status == ERR_RANGE;
+		return status == ERR_RANGE || status == ERR_UNSUPPORTED;
 	return status == OK || (status == ERR_NOMEM && lacks_memory);
 }
 
@@ -342,7 +350,7 @@ static void attach(const struct op *op)
 	a = failing(op);
 	status = attach_iommu(one);
 	if (!expressible(&now, one)) {
-		assert_int_equal(status, ERR_RANGE);
+		assert_true(status == ERR_RANGE || status == ERR_UNSUPPORTED);
 		fail_after = -1;
 	} else if (done(status, &a)) {
 		iommu = one;
@@ -354,6 +362,44 @@ static void detach(void)
 	if (iommu)
 		detach_iommu();
 	iommu = NULL;
+}
+
+static bool any_log(void)
+{
+	for (unsigned i = 0; i < now.count; i++)
+		if (now.slot[i].flags)
+			return true;
+	return false;
+}
+
+static void set_log_mode(const struct op *op)
+{
+	enum tdp_log_mode mode = op->on % 3;
+	enum status status = tdp_set_log_mode(&tdp, mode);
+
+	if (mode != TDP_LOG_WP && !format.dirty)
+		assert_int_equal(status, ERR_UNSUPPORTED);
+	else
+		assert_int_equal(status, any_log() ? ERR_BUSY : OK);
+}
+
+/* What is in a log, test_mm_dirty.c knows. */
+static void get_dirty(const struct op *op)
+{
+	static uint64_t bitmap[SPTE_PER_TABLE];
+	const struct slot *s = model_find(&now, op->gfn);
+	bool fits = op->npages < sizeof(bitmap) * 4;
+	uint64_t count;
+	enum status status =
+		tdp_dirty_get_clear(&tdp, GFN(op->gfn), op->npages, fits ? bitmap : NULL, &count);
+
+	if (!op->npages)
+		assert_int_equal(status, ERR_INVALID);
+	else if (s && s->flags && op->npages <= s->npages - (op->gfn - s->base.v))
+		assert_int_equal(status, OK);
+	else
+		assert_int_equal(status, ERR_NOT_FOUND);
+	assert_true(count <= op->npages);
 }
 
 static void set_nx(const struct op *op)
@@ -419,6 +465,12 @@ static void dispatch(const struct op *op)
 	case OP_ATTACH:
 		attach(op);
 		break;
+	case OP_SET_LOG_MODE:
+		set_log_mode(op);
+		break;
+	case OP_GET_DIRTY:
+		get_dirty(op);
+		break;
 	case OP_DETACH:
 		detach();
 		break;
@@ -427,15 +479,22 @@ static void dispatch(const struct op *op)
 	}
 }
 
-/* What of a slot's rights a leaf may have: nx_huge takes X until somebody fetches. */
+/*
+ * What of a slot's rights a leaf has: nx_huge takes X until somebody fetches, a dirty log takes W
+ * until somebody writes; from large leaves for good.
+ */
 static void compare_rights(const struct slot *s, const struct translation *tr)
 {
-	unsigned access = machine_rights(TDP_CPU, s->access);
+	unsigned access = machine_rights(TDP_CPU, s->access), may_lack = 0;
 
-	if (tr->access == access && (!nx || tr->level == 1 || !(access & ACCESS_X)))
-		return;
-	assert_true(nx);
-	assert_int_equal(tr->access, access & ~ACCESS_X);
+	if (nx)
+		may_lack |= access & ACCESS_X;
+	if (s->flags & SLOT_LOG)
+		may_lack |= access & ACCESS_W;
+	assert_int_equal(tr->access & ~access, 0);
+	assert_int_equal(access & ~tr->access & ~may_lack, 0);
+	if (tr->level > 1)
+		assert_int_equal(tr->access & may_lack, 0);
 }
 
 /* Every frame of the guest: as the model says, or absent where a zap was. */
@@ -467,9 +526,23 @@ static uint64_t set_pages(const struct slot_set *set)
 	return (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
 }
 
+/* A log has a bit for each page, and directories only if it is far larger than any here. */
+static uint64_t log_pages(void)
+{
+	uint64_t pages = any_log() ? 1 : 0;
+
+	for (unsigned i = 0; i < now.count; i++) {
+		const struct slot *s = &now.slot[i];
+
+		if (s->flags)
+			pages += 2 + (slot_end(s) - 1) / 32768 - s->base.v / 32768;
+	}
+	return pages;
+}
+
 static void compare_counters(void)
 {
-	uint64_t tables = 0, sets = set_pages(tdp_slots(&tdp));
+	uint64_t tables = 0, sets = set_pages(tdp_slots(&tdp)) + log_pages();
 	struct tdp_census census;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(drafts); i++)

@@ -18,6 +18,7 @@ enum op_kind {
 	OP_DELETE,
 	OP_MOVE, /* to `to` */
 	OP_RESIZE,
+	OP_SET_FLAGS,
 	OP_REPLACE,
 	OP_COMMIT,
 	OP_ABORT,
@@ -33,6 +34,8 @@ enum op_kind {
 	OP_NX_RECOVER,  /* `npages` tables */
 	OP_ATTACH,      /* a device */
 	OP_DETACH,
+	OP_GET_DIRTY,    /* a report of the dirty log, if there is one */
+	OP_SET_LOG_MODE, /* to `on` */
 	OP_KINDS,
 };
 
@@ -40,7 +43,7 @@ struct op {
 	uint8_t kind;
 	uint8_t which; /* draft 0 or 1: two transactions may be under way */
 	uint8_t view, level, on;
-	uint8_t access, type, slot_kind;
+	uint8_t access, type, slot_kind, flags;
 	uint8_t fail;   /* its n-th allocation fails; 0: none */
 	uint8_t during; /* OP_FAULT: comes in the n-th allocation of the next operation; 0: before */
 	uint64_t gfn, to, npages, pfn;

@@ -73,6 +73,8 @@ static void some_backing(struct choice *c, struct op *op)
 		op->access &= (uint8_t)~ACCESS_W;
 	if (op->slot_kind == SLOT_DEVICE)
 		op->access &= (uint8_t)~ACCESS_X;
+	if (op->slot_kind == SLOT_RAM || op->slot_kind == SLOT_SHARED)
+		op->flags = choose(c, 4) ? 0 : SLOT_LOG;
 	/* Mostly congruent to the guest frame, so that large pages come into play. */
 	if (choose(c, 4))
 		op->pfn = op->gfn % (1u << 18) + ((uint64_t)choose(c, 30) << 18);
@@ -99,8 +101,8 @@ static uint8_t some_failure(struct choice *c, unsigned among)
 
 static struct op next_edit(struct choice *c)
 {
-	static const uint8_t edits[] = { OP_DELETE, OP_MOVE,   OP_RESIZE,  OP_REPLACE,
-					 OP_CREATE, OP_CREATE, OP_REPLACE, OP_MOVE };
+	static const uint8_t edits[] = { OP_DELETE, OP_MOVE,    OP_RESIZE, OP_REPLACE,  OP_CREATE,
+					 OP_CREATE, OP_REPLACE, OP_MOVE,   OP_SET_FLAGS };
 	struct op op = { .kind = edits[choose(c, ARRAY_SIZE(edits))], .which = !choose(c, 8) };
 	const struct model *m = ops_draft_model(op.which);
 
@@ -112,6 +114,8 @@ static struct op next_edit(struct choice *c)
 						       : some_gfn(c);
 	if (op.kind == OP_MOVE)
 		op.to = some_gfn(c);
+	else if (op.kind == OP_SET_FLAGS)
+		op.flags = (uint8_t)choose(c, choose(c, 20) ? 2 : 4);
 	else if (op.kind == OP_RESIZE)
 		op.npages = some_npages(c);
 	else if (op.kind != OP_DELETE)
@@ -168,9 +172,9 @@ static struct op next_populate(struct choice *c, const struct model *now)
 			    .fail = some_failure(c, 4) };
 }
 
-static struct op next_switch(struct choice *c)
+static struct op next_switch(struct choice *c, const struct model *now)
 {
-	switch (choose(c, 6)) {
+	switch (choose(c, 10)) {
 	case 0:
 		return (struct op){ .kind = OP_SET_ZAP_ALL, .on = !choose(c, 3) };
 	case 1:
@@ -181,6 +185,14 @@ static struct op next_switch(struct choice *c)
 				    .fail = some_failure(c, 3) };
 	case 3:
 		return (struct op){ .kind = OP_DETACH };
+	case 4:
+		return (struct op){ .kind = OP_SET_LOG_MODE, .on = (uint8_t)choose(c, 3) };
+	case 5:
+	case 6:
+	case 7:
+		return (struct op){ .kind = OP_GET_DIRTY,
+				    .gfn = used_gfn(c, now),
+				    .npages = some_npages(c) - !choose(c, 8) };
 	default:
 		return (struct op){ .kind = OP_NX_RECOVER, .npages = 1 + choose(c, 8) };
 	}
@@ -207,20 +219,21 @@ struct op ops_next(struct choice *c)
 		return next_resize(c, now);
 	if (n < 61)
 		return next_populate(c, now);
-	return next_switch(c);
+	return next_switch(c, now);
 }
 
 static const char *const names[OP_KINDS] = {
-	[OP_CREATE] = "CREATE",     [OP_DELETE] = "DELETE",
-	[OP_MOVE] = "MOVE",         [OP_RESIZE] = "RESIZE",
-	[OP_REPLACE] = "REPLACE",   [OP_COMMIT] = "COMMIT",
-	[OP_ABORT] = "ABORT",       [OP_FAULT] = "FAULT",
-	[OP_POPULATE] = "POPULATE", [OP_ZAP_SLOT] = "ZAP_SLOT",
-	[OP_ZAP_ALL] = "ZAP_ALL",   [OP_ZAP_TABLE] = "ZAP_TABLE",
-	[OP_SPLIT] = "SPLIT",       [OP_COLLAPSE] = "COLLAPSE",
-	[OP_SET_NX] = "SET_NX",     [OP_SET_ZAP_ALL] = "SET_ZAP_ALL",
-	[OP_ATTACH] = "ATTACH",     [OP_NX_RECOVER] = "NX_RECOVER",
-	[OP_DETACH] = "DETACH",
+	[OP_CREATE] = "CREATE",       [OP_DELETE] = "DELETE",
+	[OP_MOVE] = "MOVE",           [OP_RESIZE] = "RESIZE",
+	[OP_REPLACE] = "REPLACE",     [OP_COMMIT] = "COMMIT",
+	[OP_ABORT] = "ABORT",         [OP_FAULT] = "FAULT",
+	[OP_POPULATE] = "POPULATE",   [OP_ZAP_SLOT] = "ZAP_SLOT",
+	[OP_ZAP_ALL] = "ZAP_ALL",     [OP_ZAP_TABLE] = "ZAP_TABLE",
+	[OP_SPLIT] = "SPLIT",         [OP_COLLAPSE] = "COLLAPSE",
+	[OP_SET_NX] = "SET_NX",       [OP_SET_ZAP_ALL] = "SET_ZAP_ALL",
+	[OP_ATTACH] = "ATTACH",       [OP_NX_RECOVER] = "NX_RECOVER",
+	[OP_DETACH] = "DETACH",       [OP_SET_FLAGS] = "SET_FLAGS",
+	[OP_GET_DIRTY] = "GET_DIRTY", [OP_SET_LOG_MODE] = "SET_LOG_MODE",
 };
 
 static void print_field(FILE *f, const char *name, uint64_t value)
@@ -240,6 +253,7 @@ void ops_print(FILE *f, const struct op *op, size_t count)
 		print_field(f, "access", op->access);
 		print_field(f, "type", op->type);
 		print_field(f, "slot_kind", op->slot_kind);
+		print_field(f, "flags", op->flags);
 		print_field(f, "fail", op->fail);
 		print_field(f, "during", op->during);
 		print_field(f, "gfn", op->gfn);
