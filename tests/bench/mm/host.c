@@ -62,17 +62,16 @@ void panic(const char *fmt, ...)
 
 void bench_pool(uint64_t bytes)
 {
-	if (bytes > arena_size) {
-		if (arena)
-			munmap(arena, arena_size);
-		arena = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (arena == MAP_FAILED)
-			bench_fail("no memory for a pool of %llu bytes", (unsigned long long)bytes);
-		/* The hypervisor maps its pool with large pages, too. */
-		(void)madvise(arena, bytes, MADV_HUGEPAGE);
-		arena_size = bytes;
-	}
+	/* Other memory each time: where it lies makes a difference that must not look like another. */
+	if (arena)
+		munmap(arena, arena_size);
+	arena = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (arena == MAP_FAILED)
+		bench_fail("no memory for a pool of %llu bytes", (unsigned long long)bytes);
+	/* The hypervisor maps its pool with large pages, too. */
+	(void)madvise(arena, bytes, MADV_HUGEPAGE);
+	arena_size = bytes;
 	if (page_pool_init(HPA(POOL_HPA), bytes, arena, 0))
 		bench_fail("the pool was refused");
 	bench_host = (struct bench_host){ .watch = bench_host.watch };

@@ -26,108 +26,99 @@ struct instance {
 	unsigned samples;
 	unsigned runs; /* in a sample, if nothing has to be done between them; 0: 1 */
 	enum measure measure;
-	bool cold; /* with nothing of it in the caches */
+	bool cold;       /* with nothing of it in the caches */
+	unsigned guests; /* that the samples come from, of equal numbers; 0: 1 */
 };
 
 static const struct instance instances[] = {
-	{ "recreate", { .bytes = GIB, .level = 1 }, 200, 20, WHOLE, false },
-	{ "recreate", { .bytes = 64 * GIB, .level = 1 }, 200, 20, WHOLE, false },
-	{ "recreate", { .bytes = 1024 * GIB, .level = 1 }, 200, 20, WHOLE, false },
-	{ "recreate", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, true },
-	{ "recreate", { .bytes = 64 * GIB, .level = 1 }, 100, 1, WHOLE, true },
-	{ "recreate", { .bytes = 1024 * GIB, .level = 1 }, 100, 1, WHOLE, true },
-	{ "recreate", { .bytes = 64 * GIB, .level = 1, .apart = true }, 200, 20, WHOLE, false },
-	{ "recreate", { .bytes = 64 * GIB, .level = 2 }, 200, 20, WHOLE, false },
-	{ "recreate", { .bytes = 64 * GIB, .level = 1, .slots = 500 }, 200, 5, WHOLE, false },
-	{ "recreate", { .bytes = 64 * GIB, .level = 1, .dma = true }, 200, 20, WHOLE, false },
-	{ "zap-all", { .bytes = GIB, .level = 1 }, 20, 1, WHOLE, false },
-	{ "zap-all", { .bytes = 64 * GIB, .level = 1 }, 7, 1, WHOLE, false },
-	{ "zap-all", { .bytes = 64 * GIB, .level = 2 }, 20, 1, WHOLE, false },
+	{ "recreate", { .bytes = GIB, .level = 1 }, .samples = 200, .runs = 20, .guests = 5 },
+	{ "recreate", { .bytes = 64 * GIB, .level = 1 }, .samples = 200, .runs = 20, .guests = 5 },
+	{ "recreate",
+	  { .bytes = 1024 * GIB, .level = 1 },
+	  .samples = 201,
+	  .runs = 20,
+	  .guests = 3 },
+	{ "recreate", { .bytes = GIB, .level = 1 }, .samples = 100, .cold = true, .guests = 5 },
+	{ "recreate",
+	  { .bytes = 64 * GIB, .level = 1 },
+	  .samples = 100,
+	  .cold = true,
+	  .guests = 5 },
+	{ "recreate", { .bytes = 1024 * GIB, .level = 1 }, .samples = 100, .cold = true },
+	{ "recreate",
+	  { .bytes = 64 * GIB, .level = 1, .apart = true },
+	  .samples = 200,
+	  .runs = 20 },
+	{ "recreate", { .bytes = 64 * GIB, .level = 2 }, .samples = 200, .runs = 20 },
+	{ "recreate", { .bytes = 64 * GIB, .level = 1, .slots = 500 }, .samples = 200, .runs = 5 },
+	{ "recreate", { .bytes = 64 * GIB, .level = 1, .dma = true }, .samples = 200, .runs = 20 },
+	{ "zap-all", { .bytes = GIB, .level = 1 }, .samples = 20 },
+	{ "zap-all", { .bytes = 64 * GIB, .level = 1 }, .samples = 7 },
+	{ "zap-all", { .bytes = 64 * GIB, .level = 2 }, .samples = 20 },
 
-	{ "commit-pages", { .level = 1, .slots = 1 }, 200, 20, WHOLE, false },
-	{ "commit-pages", { .level = 1, .slots = 10 }, 200, 10, WHOLE, false },
-	{ "commit-pages", { .level = 1, .slots = 100 }, 200, 1, WHOLE, false },
-	{ "commit-pages", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
-	{ "commit-pages", { .level = 1, .slots = 1 }, 1000, 1, PAUSE, false },
-	{ "commit-pages", { .level = 1, .slots = 10 }, 1000, 1, PAUSE, false },
-	{ "commit-pages", { .level = 1, .slots = 100 }, 500, 1, PAUSE, false },
-	{ "commit-pages", { .level = 1, .slots = 500 }, 200, 1, PAUSE, false },
-	{ "commit-2m", { .level = 2, .slots = 1 }, 200, 20, WHOLE, false },
-	{ "commit-2m", { .level = 2, .slots = 10 }, 200, 10, WHOLE, false },
-	{ "commit-2m", { .level = 2, .slots = 100 }, 200, 1, WHOLE, false },
-	{ "commit-2m", { .level = 2, .slots = 500 }, 100, 1, WHOLE, false },
-	{ "commit-2m", { .level = 2, .slots = 500 }, 200, 1, PAUSE, false },
+	{ "commit-pages", { .level = 1, .slots = 1 }, .samples = 200, .runs = 20 },
+	{ "commit-pages", { .level = 1, .slots = 10 }, .samples = 200, .runs = 10 },
+	{ "commit-pages", { .level = 1, .slots = 100 }, .samples = 200 },
+	{ "commit-pages", { .level = 1, .slots = 500 }, .samples = 100 },
+	{ "commit-pages", { .level = 1, .slots = 1 }, .samples = 1000, .measure = PAUSE },
+	{ "commit-pages", { .level = 1, .slots = 10 }, .samples = 1000, .measure = PAUSE },
+	{ "commit-pages", { .level = 1, .slots = 100 }, .samples = 500, .measure = PAUSE },
+	{ "commit-pages", { .level = 1, .slots = 500 }, .samples = 200, .measure = PAUSE },
+	{ "commit-2m", { .level = 2, .slots = 1 }, .samples = 200, .runs = 20 },
+	{ "commit-2m", { .level = 2, .slots = 10 }, .samples = 200, .runs = 10 },
+	{ "commit-2m", { .level = 2, .slots = 100 }, .samples = 200 },
+	{ "commit-2m", { .level = 2, .slots = 500 }, .samples = 100 },
+	{ "commit-2m", { .level = 2, .slots = 500 }, .samples = 200, .measure = PAUSE },
 
-	{ "zap-slot", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
-	{ "zap-slot", { .bytes = GIB, .level = 1, .misaligned = true }, 100, 1, WHOLE, false },
-	{ "delete-slot", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
-	{ "delete-slot", { .bytes = GIB, .level = 1 }, 100, 1, PAUSE, false },
-	{ "create-slot", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
-	{ "populate", { .bytes = GIB, .level = 1 }, 50, 1, WHOLE, false },
+	{ "zap-slot", { .bytes = GIB, .level = 1 }, .samples = 100 },
+	{ "zap-slot", { .bytes = GIB, .level = 1, .misaligned = true }, .samples = 100 },
+	{ "delete-slot", { .bytes = GIB, .level = 1 }, .samples = 100 },
+	{ "delete-slot", { .bytes = GIB, .level = 1 }, .samples = 100, .measure = PAUSE },
+	{ "create-slot", { .bytes = GIB, .level = 1 }, .samples = 100 },
+	{ "populate", { .bytes = GIB, .level = 1 }, .samples = 50 },
 
-	{ "fault", { .bytes = GIB, .level = 1 }, 50, 1, WHOLE, false },
-	{ "fault", { .bytes = 64 * GIB, .level = 2 }, 50, 1, WHOLE, false },
-	{ "fault", { .bytes = 512 * GIB, .level = 3 }, 50, 1, WHOLE, false },
-	{ "split", { .bytes = 4 * GIB, .level = 2 }, 50, 1, WHOLE, false },
-	{ "collapse", { .bytes = 4 * GIB, .level = 2 }, 50, 1, WHOLE, false },
-	{ "nx-split", { .bytes = 4 * GIB, .level = 2, .nx = true }, 50, 1, WHOLE, false },
-	{ "nx-recover", { .bytes = 4 * GIB, .level = 2, .nx = true }, 50, 1, WHOLE, false },
-	{ "zap-table", { .bytes = GIB, .level = 1 }, 50, 1, WHOLE, false },
-	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_WP }, 50, 1, WHOLE, false },
+	{ "fault", { .bytes = GIB, .level = 1 }, .samples = 50 },
+	{ "fault", { .bytes = 64 * GIB, .level = 2 }, .samples = 50 },
+	{ "fault", { .bytes = 512 * GIB, .level = 3 }, .samples = 50 },
+	{ "split", { .bytes = 4 * GIB, .level = 2 }, .samples = 50 },
+	{ "collapse", { .bytes = 4 * GIB, .level = 2 }, .samples = 50 },
+	{ "nx-split", { .bytes = 4 * GIB, .level = 2, .nx = true }, .samples = 50 },
+	{ "nx-recover", { .bytes = 4 * GIB, .level = 2, .nx = true }, .samples = 50 },
+	{ "zap-table", { .bytes = GIB, .level = 1 }, .samples = 50 },
+	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_WP }, .samples = 50 },
 	{ "dirty-log",
 	  { .bytes = GIB, .level = 2, .log = TDP_LOG_WP, .written = 128 },
-	  50,
-	  1,
-	  WHOLE,
-	  false },
+	  .samples = 50 },
 	{ "dirty-log",
 	  { .bytes = GIB, .level = 2, .log = TDP_LOG_WP, .written = 1 },
-	  20,
-	  1,
-	  WHOLE,
-	  false },
-	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_D }, 50, 1, WHOLE, false },
+	  .samples = 20 },
+	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_D }, .samples = 50 },
 	{ "dirty-log",
 	  { .bytes = GIB, .level = 2, .log = TDP_LOG_D, .written = 128 },
-	  50,
-	  1,
-	  WHOLE,
-	  false },
+	  .samples = 50 },
 	{ "dirty-log",
 	  { .bytes = GIB, .level = 2, .log = TDP_LOG_D, .written = 1 },
-	  20,
-	  1,
-	  WHOLE,
-	  false },
-	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_PML }, 50, 1, WHOLE, false },
+	  .samples = 20 },
+	{ "dirty-log", { .bytes = GIB, .level = 2, .log = TDP_LOG_PML }, .samples = 50 },
 	{ "dirty-log",
 	  { .bytes = GIB, .level = 2, .log = TDP_LOG_PML, .written = 128 },
-	  50,
-	  1,
-	  WHOLE,
-	  false },
+	  .samples = 50 },
 	{ "dirty-log",
 	  { .bytes = GIB, .level = 2, .log = TDP_LOG_PML, .written = 1 },
-	  20,
-	  1,
-	  WHOLE,
-	  false },
+	  .samples = 20 },
 	{ "first-write",
 	  { .bytes = GIB, .level = 2, .log = TDP_LOG_WP, .written = 1 },
-	  20,
-	  1,
-	  WHOLE,
-	  false },
-	{ "attach-dma", { .bytes = GIB, .level = 1, .dma = true }, 50, 1, WHOLE, false },
-	{ "fault-spurious", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
-	{ "fault-mmio", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
-	{ "translate", { .level = 1, .slots = 500 }, 100, 1, WHOLE, false },
+	  .samples = 20 },
+	{ "attach-dma", { .bytes = GIB, .level = 1, .dma = true }, .samples = 50 },
+	{ "fault-spurious", { .level = 1, .slots = 500 }, .samples = 100 },
+	{ "fault-mmio", { .level = 1, .slots = 500 }, .samples = 100 },
+	{ "translate", { .level = 1, .slots = 500 }, .samples = 100 },
 };
 
 /* The comparators do not depend on a format. */
 static const struct instance limits[] = {
-	{ "limit-store", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
-	{ "limit-exchange", { .bytes = GIB, .level = 1 }, 100, 1, WHOLE, false },
+	{ "limit-store", { .bytes = GIB, .level = 1 }, .samples = 100 },
+	{ "limit-exchange", { .bytes = GIB, .level = 1 }, .samples = 100 },
 };
 
 /* Tables for all of the memory with these leaves, old and new, and plenty for the rest. */
@@ -186,19 +177,36 @@ static void print_samples(const uint64_t *ns, unsigned count)
 	printf("]");
 }
 
+/* Returns the units of a run. */
+static uint64_t open_guest(struct bench_guest *g, const struct instance *in,
+			   const struct bench_format *f)
+{
+	const struct op *op = bench_op(in->op);
+	uint64_t units;
+
+	bench_open(g, f, &in->setting, pool_for(&in->setting));
+	units = op->prepare(g);
+	bench_host.watch = in->measure == PAUSE;
+	(void)sample(g, op, in); /* warms up */
+	return units;
+}
+
 static void measure(const struct instance *in, const struct bench_format *f)
 {
 	static uint64_t ns[SAMPLES_MAX];
 	const struct op *op = bench_op(in->op);
+	unsigned each = in->guests ? in->samples / in->guests : in->samples;
 	struct bench_guest g;
-	uint64_t units;
+	uint64_t units = 0;
 
-	bench_open(&g, f, &in->setting, pool_for(&in->setting));
-	units = op->prepare(&g);
-	bench_host.watch = in->measure == PAUSE;
-	(void)sample(&g, op, in); /* warms up */
-	for (unsigned i = 0; i < in->samples; i++)
+	for (unsigned i = 0; i < in->samples; i++) {
+		if (i % each == 0) {
+			if (i)
+				bench_close(&g);
+			units = open_guest(&g, in, f);
+		}
 		ns[i] = sample(&g, op, in);
+	}
 	bench_host.watch = false;
 	printf(",\n{\"op\": \"%s\", \"unit\": \"%s\", \"units\": %llu, \"format\": \"%s\", "
 	       "\"bytes\": %llu, \"level\": %u, \"slots\": %u, \"apart\": %d, \"misaligned\": %d, "
