@@ -30,6 +30,23 @@ static struct slot make_slot(uint64_t gpa, hpa_t hpa, uint64_t size, const char 
 	return s;
 }
 
+/* The pages of an emulated device: its handler is its place in the map. */
+static enum status create_device_slot(struct slot_txn *txn, const struct guest *g, uint32_t handler)
+{
+	const struct io_region *r = &g->io.mmio[handler];
+	uint64_t start = ALIGN_DOWN(r->base, PAGE_SIZE);
+	struct slot s = {
+		.base = gpa_to_gfn(GPA(start)),
+		.npages = (ALIGN_UP(r->base + r->size, PAGE_SIZE) - start) >> PAGE_SHIFT,
+		.type = MEM_UC,
+		.kind = SLOT_EMULATED,
+		.handler = (uint16_t)handler,
+	};
+
+	snprintf(s.name, sizeof(s.name), "%s", r->name);
+	return slot_create(txn, &s);
+}
+
 /*
  * RAM at 0, what does not fit below the hole at 4 GiB, and the local APIC's page: read-only, so
  * that reads (the guest's timer count, its ISR) need no exit and writes can be looked at first.
@@ -42,7 +59,7 @@ static enum status create_slots(struct guest *g)
 				     g->boot->memory_size - low, "ram-high");
 	struct slot apic = make_slot(LAPIC_GPA, HPA(LAPIC_GPA), PAGE_SIZE, "lapic");
 	struct slot_txn txn;
-	enum status s = tdp_begin(&g->tdp, &txn, 3);
+	enum status s = tdp_begin(&g->tdp, &txn, 3 + g->io.mmio_count);
 
 	if (s != OK)
 		return s;
@@ -54,6 +71,8 @@ static enum status create_slots(struct guest *g)
 		s = slot_create(&txn, &high);
 	if (s == OK)
 		s = slot_create(&txn, &apic);
+	for (uint32_t i = 0; s == OK && i < g->io.mmio_count; i++)
+		s = create_device_slot(&txn, g, i);
 	if (s != OK) {
 		tdp_abort(&g->tdp, &txn);
 		return s;
@@ -111,6 +130,8 @@ static enum status build(struct guest *g, const struct spte_format *format,
 	if (s == OK)
 		nx_init(g);
 	if (s == OK)
+		s = vdev_create(g, clock);
+	if (s == OK)
 		s = create_slots(g);
 	if (s == OK)
 		tdp_set_zap_all(&g->tdp, g->config->zap == ZAP_ALL);
@@ -118,8 +139,6 @@ static enum status build(struct guest *g, const struct spte_format *format,
 		s = create_vcpu(g, i);
 	if (s == OK)
 		s = guest_load_prepare(g);
-	if (s == OK)
-		s = vdev_create(g, clock);
 	if (s == OK)
 		s = create_console(g);
 	return s;

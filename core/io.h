@@ -54,6 +54,12 @@ enum status must_check io_add_mmio(struct io_map *m, gpa_t base, uint32_t size, 
 const struct io_region *io_find_port(const struct io_map *m, uint16_t port, uint8_t size);
 const struct io_region *io_find_mmio(const struct io_map *m, gpa_t gpa, uint8_t size);
 
+/* The region that is the handler of a SLOT_EMULATED: its place in `mmio`. NULL: none. */
+static inline const struct io_region *io_handler(const struct io_map *m, unsigned handler)
+{
+	return handler < m->mmio_count ? &m->mmio[handler] : NULL;
+}
+
 void io_count_unowned(struct io_map *m, uint64_t address, bool mmio);
 
 #endif

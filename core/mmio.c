@@ -15,7 +15,9 @@ struct mmio {
 	struct vcpu *v;
 	const struct tdp_exit *exit;
 	struct vcpu_sregs s;
-	bool in_slot; /* a write to memory that the guest has read-only */
+	const struct io_region *region; /* the device there; NULL: none */
+	bool in_slot;                   /* a write to memory that the guest has read-only */
+	bool write;                     /* of MOVS, where either operand can be the device */
 	struct insn insn;
 };
 
@@ -45,10 +47,19 @@ static uint64_t ones(uint8_t size)
 	return ~0ull >> (64 - 8 * size);
 }
 
+/* The device, if the access lies in it; the rest of its last page is nobody's. */
+static const struct io_region *owner(const struct mmio *m, gpa_t gpa, uint8_t size)
+{
+	const struct io_region *r = m->region;
+	uint64_t offset = r ? gpa.v - r->base : 0;
+
+	return r && offset < r->size && r->size - offset >= size ? r : NULL;
+}
+
 static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
 {
+	const struct io_region *r = owner(m, gpa, size);
 	struct guest *g = m->v->guest;
-	const struct io_region *r = io_find_mmio(&g->io, gpa, size);
 	uint64_t value = ~0ull;
 
 	if (in_apic_page(gpa) && apic_page_active(m->v) && size == 4 && IS_ALIGNED(gpa.v, 4))
@@ -66,8 +77,8 @@ static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
 
 static void device_write(struct mmio *m, gpa_t gpa, uint8_t size, uint64_t value)
 {
+	const struct io_region *r = owner(m, gpa, size);
 	struct guest *g = m->v->guest;
-	const struct io_region *r = io_find_mmio(&g->io, gpa, size);
 
 	if (in_apic_page(gpa)) {
 		if (apic_page_active(m->v) && size == 4 && IS_ALIGNED(gpa.v, 4))
@@ -80,6 +91,12 @@ static void device_write(struct mmio *m, gpa_t gpa, uint8_t size, uint64_t value
 	else
 		io_count_unowned(&g->io, gpa.v, true);
 	spin_unlock(&g->lock);
+}
+
+static void die_in_page_walk(struct vcpu *v, const struct tdp_exit *e)
+{
+	vcpu_die(v, "its page tables lie at gpa %#llx, where it has no writable memory",
+		 (unsigned long long)e->gpa.v);
 }
 
 static void skip(struct mmio *m)
@@ -96,7 +113,10 @@ static void give_up(struct mmio *m, const char *why, const uint8_t *bytes, size_
 
 	for (i = 0; i < count && i < INSN_MAX; i++)
 		snprintf(hex + 3 * i, 4, " %02x", bytes[i]);
-	vcpu_die(m->v, "%s %s gpa %#llx: %s%s%s", m->exit->write ? "write to" : "read from",
+	vcpu_die(m->v, "%s %s gpa %#llx: %s%s%s",
+		 m->exit->untold  ? "access to"
+		 : m->exit->write ? "write to"
+				  : "read from",
 		 m->in_slot ? "read-only" : "device", (unsigned long long)m->exit->gpa.v, why,
 		 count ? ", bytes" : "", hex);
 }
@@ -125,13 +145,13 @@ static enum status string_address(struct mmio *m, uint8_t seg, uint8_t reg, unsi
 	return ERR_FAULT;
 }
 
-/* Either side of a MOVS can be the device; the fault says which. */
+/* Either side of a MOVS can be the device. */
 static enum status do_movs(struct mmio *m)
 {
 	const struct insn *i = &m->insn;
 	uint64_t value = 0, gla;
 
-	if (m->exit->write) {
+	if (m->write) {
 		if (string_address(m, i->segment, GPR_RSI, 0, &gla) != OK ||
 		    walk_read(m->v, &m->s, gla, &value, i->size, 0) != OK)
 			return ERR_FAULT;
@@ -178,7 +198,7 @@ static void do_string(struct mmio *m)
 		skip(m);
 }
 
-/* ------------------------------------------------------------------ the others */
+/* ------------------------------------------------------------------ finding the operand */
 
 /* The offset within the page is the same in linear and physical addresses. */
 static bool operand_matches(struct mmio *m)
@@ -192,6 +212,108 @@ static bool operand_matches(struct mmio *m)
 	return ((gla ^ m->exit->gpa.v) & ~PAGE_MASK) == 0;
 }
 
+/* The translation that the last access to the page of a device has used. */
+static bool is_known(const struct mmio *m, uint64_t gla)
+{
+	const struct device_translation *d = &m->v->device;
+	const struct vcpu_sregs *s = &m->s;
+
+	return d->valid && d->gla == (gla & PAGE_MASK) && d->gpa == (m->exit->gpa.v & PAGE_MASK) &&
+	       d->cr3 == s->cr3 && d->cr0 == s->cr0 && d->cr4 == s->cr4 && d->efer == s->efer;
+}
+
+static void remember(const struct mmio *m, uint64_t gla)
+{
+	const struct vcpu_sregs *s = &m->s;
+
+	m->v->device = (struct device_translation){ .valid = true,
+						    .cr0 = s->cr0,
+						    .cr3 = s->cr3,
+						    .cr4 = s->cr4,
+						    .efer = s->efer,
+						    .gla = gla & PAGE_MASK,
+						    .gpa = m->exit->gpa.v & PAGE_MASK };
+}
+
+/*
+ * Is the operand what the exit is about? OK, or ERR_INVALID: no; ERR_FAULT: the guest has unmapped
+ * it meanwhile; ERR_NOT_FOUND: the exit came from the walk through the guest's own page tables.
+ */
+static enum status operand_at(struct mmio *m, uint8_t segment, uint64_t offset)
+{
+	uint64_t gla;
+	uint8_t vector;
+	uint32_t error;
+	gpa_t gpa;
+	enum status status;
+
+	if (walk_segment(&m->s, segment, offset, m->insn.size, 0, &gla, &vector) != OK)
+		return ERR_INVALID;
+	if (is_known(m, gla) && !((gla ^ m->exit->gpa.v) & ~PAGE_MASK))
+		return OK;
+	status = walk_gla(m->v, &m->s, gla, 0, &gpa, &error);
+	if (status == OK && gpa.v != m->exit->gpa.v)
+		return ERR_INVALID;
+	if (status == OK)
+		remember(m, gla);
+	return status;
+}
+
+/* Which operand it is. A MOVS reads first. */
+static enum status find_operand(struct mmio *m)
+{
+	const struct insn *i = &m->insn;
+	const uint64_t *gpr = m->v->gpr;
+	enum status status;
+
+	switch (i->kind) {
+	case INSN_MOVS:
+	case INSN_LODS:
+		status = operand_at(m, i->segment,
+				    emulate_reg_read(gpr, GPR_RSI, false, i->address_size));
+		if (status != ERR_INVALID || i->kind == INSN_LODS)
+			return status;
+		m->write = true;
+		return operand_at(m, SEG_ES,
+				  emulate_reg_read(gpr, GPR_RDI, false, i->address_size));
+	case INSN_STOS:
+		return operand_at(m, SEG_ES,
+				  emulate_reg_read(gpr, GPR_RDI, false, i->address_size));
+	default:
+		return operand_at(m, i->segment, emulate_address(i, gpr, m->v->rip + i->length));
+	}
+}
+
+/* ------------------------------------------------------------------ the others */
+
+static bool is_string(const struct insn *i)
+{
+	return i->kind == INSN_MOVS || i->kind == INSN_STOS || i->kind == INSN_LODS;
+}
+
+/* Is the exit due to the instruction's operand, and what else is it if not? */
+static bool is_ours(struct mmio *m, const uint8_t *bytes, size_t count)
+{
+	const struct insn *i = &m->insn;
+	enum status status = OK;
+
+	if (!is_string(i) && (i->kind == INSN_ONLY || !i->has_mem)) {
+		give_up(m, "instruction not emulated", bytes, count);
+		return false;
+	}
+	m->write = m->exit->write;
+	if (m->exit->untold)
+		status = find_operand(m);
+	else if (!is_string(i) && !operand_matches(m))
+		status = ERR_INVALID;
+	if (status == ERR_INVALID)
+		give_up(m, "not the operand of the instruction", bytes, count);
+	else if (status == ERR_NOT_FOUND)
+		die_in_page_walk(m->v, m->exit);
+	/* ERR_FAULT: executed again, it raises the fault. */
+	return status == OK;
+}
+
 static void execute(struct mmio *m, const uint8_t *bytes, size_t count)
 {
 	const struct insn *i = &m->insn;
@@ -202,16 +324,10 @@ static void execute(struct mmio *m, const uint8_t *bytes, size_t count)
 		give_up(m, "it crosses a page", bytes, count);
 		return;
 	}
-	if (i->kind == INSN_MOVS || i->kind == INSN_STOS || i->kind == INSN_LODS) {
+	if (!is_ours(m, bytes, count))
+		return;
+	if (is_string(i)) {
 		do_string(m);
-		return;
-	}
-	if (i->kind == INSN_ONLY || !i->has_mem) {
-		give_up(m, "instruction not emulated", bytes, count);
-		return;
-	}
-	if (!operand_matches(m)) {
-		give_up(m, "not the operand of the instruction", bytes, count);
 		return;
 	}
 	if (emulate_reads(i))
@@ -245,17 +361,17 @@ static void emulate_access(struct mmio *m)
 		give_up(m, "instruction not emulated", bytes, count);
 }
 
-static void mmio_exit(struct vcpu *v, const struct tdp_exit *e, bool in_slot)
+static void mmio_exit(struct vcpu *v, const struct tdp_exit *e, const struct io_region *region,
+		      bool in_slot)
 {
-	struct mmio m = { .v = v, .exit = e, .in_slot = in_slot };
+	struct mmio m = { .v = v, .exit = e, .region = region, .in_slot = in_slot };
 
 	reclass(v, in_apic_page(e->gpa) ? EXIT_APIC : EXIT_MMIO);
 	if (e->fetch)
 		vcpu_die(v, "executes at gpa %#llx, where it has no memory",
 			 (unsigned long long)e->gpa.v);
 	else if (e->in_page_walk)
-		vcpu_die(v, "its page tables lie at gpa %#llx, where it has no writable memory",
-			 (unsigned long long)e->gpa.v);
+		die_in_page_walk(v, e);
 	else if (e->in_event)
 		vcpu_die(v, "its stack or tables lie at gpa %#llx, where it has no writable memory",
 			 (unsigned long long)e->gpa.v);
@@ -270,13 +386,38 @@ static uint8_t access_of(const struct tdp_exit *e)
 	return e->write ? ACCESS_W : ACCESS_R;
 }
 
+/* An MMIO entry says whose the access is. No other entry of ours makes such an exit. */
+static void malformed(struct vcpu *v, const struct tdp_exit *e)
+{
+	struct guest *g = v->guest;
+	unsigned handler;
+
+	switch (tdp_mmio(&g->tdp, e->gpa, &handler)) {
+	case TDP_MMIO:
+		mmio_exit(v, e, io_handler(&g->io, handler), false);
+		return;
+	case TDP_RETRY:
+		return;
+	default:
+		vcpu_die(v, "second-level tables are misconfigured at gpa %#llx",
+			 (unsigned long long)e->gpa.v);
+	}
+}
+
+/* Who emulates what has no MMIO entry. */
+static const struct io_region *find_region(struct guest *g, const struct tdp_fault *f)
+{
+	if (f->has_slot)
+		return f->slot.kind == SLOT_EMULATED ? io_handler(&g->io, f->slot.handler) : NULL;
+	return io_find_mmio(&g->io, f->gpa, 1);
+}
+
 void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
 {
 	struct tdp_fault fault = { .gpa = e->gpa, .access = access_of(e) };
 
 	if (e->misconfig) {
-		vcpu_die(v, "second-level tables are misconfigured at gpa %#llx",
-			 (unsigned long long)e->gpa.v);
+		malformed(v, e);
 		return;
 	}
 	switch (tdp_fault(&v->guest->tdp, &fault)) {
@@ -285,7 +426,8 @@ void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
 	case TDP_RETRY:
 		return;
 	case TDP_MMIO:
-		mmio_exit(v, e, fault.has_slot);
+		mmio_exit(v, e, find_region(v->guest, &fault),
+			  fault.has_slot && fault.slot.kind != SLOT_EMULATED);
 		return;
 	case TDP_ERROR:
 		if (fault.error == ERR_NOMEM)

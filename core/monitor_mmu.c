@@ -12,6 +12,7 @@ typedef unsigned long long ull;
 static const char *state_name(enum spte_state s)
 {
 	static const char *const names[] = { [SPTE_STATE_EMPTY] = "empty",
+					     [SPTE_STATE_MMIO] = "device",
 					     [SPTE_STATE_FROZEN] = "frozen",
 					     [SPTE_STATE_LEAF] = "page",
 					     [SPTE_STATE_TABLE] = "table" };
@@ -34,6 +35,8 @@ static void print_step(const struct tdp_step *s)
 	if (s->info.state == SPTE_STATE_LEAF || s->info.state == SPTE_STATE_TABLE)
 		monitor_print(" at hpa %llx, %s", (ull)s->info.hpa.v,
 			      monitor_rights(s->info.access, rights));
+	if (s->info.state == SPTE_STATE_MMIO)
+		monitor_print(", handler %u", s->info.handler);
 	if (s->info.state == SPTE_STATE_LEAF)
 		monitor_print(" %s%s%s", s->info.type < MEM_TYPES ? types[s->info.type] : "?",
 			      s->info.accessed ? ", accessed" : "", s->info.dirty ? ", dirty" : "");
@@ -98,9 +101,11 @@ void cmd_mmustat(int argc, char **argv)
 	for (unsigned level = 3; level > 0; level--)
 		monitor_print("  %s: %llu", page_size(level, size), (ull)c.leaves[level]);
 	monitor_print(
-		"\n  faults  fixed %llu, spurious %llu, mmio %llu, retried %llu, errors %llu\n",
-		(ull)s.fixed, (ull)s.spurious, (ull)s.mmio, (ull)s.retry, (ull)s.error);
-	monitor_print("  changes committed %llu, refused %llu, prepared again %llu; flushes %llu, "
+		"\n  faults  fixed %llu, spurious %llu, mmio %llu, retried %llu, errors %llu\n"
+		"  device accesses by their entries %llu\n",
+		(ull)s.fixed, (ull)s.spurious, (ull)s.mmio, (ull)s.retry, (ull)s.error,
+		(ull)s.mmio_entries);
+	monitor_print("  changes committed %llu, refused %llu; prepared again %llu, flushes %llu, "
 		      "zaps %llu\n",
 		      (ull)s.commits, (ull)s.refused, (ull)s.prepared_again, (ull)s.flushes,
 		      (ull)s.zaps);

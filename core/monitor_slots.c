@@ -108,7 +108,8 @@ static const char *kind_name(unsigned kind)
 	static const char *const names[] = { [SLOT_RAM] = "ram",
 					     [SLOT_ROM] = "rom",
 					     [SLOT_DEVICE] = "device",
-					     [SLOT_SHARED] = "shared" };
+					     [SLOT_SHARED] = "shared",
+					     [SLOT_EMULATED] = "emul" };
 
 	return kind < ARRAY_SIZE(names) && names[kind] ? names[kind] : "?";
 }

@@ -202,6 +202,7 @@ static void power_on(struct vcpu *v)
 
 	memset(&v->last, 0, sizeof(v->last));
 	memset(&v->soft, 0, sizeof(v->soft));
+	memset(&v->device, 0, sizeof(v->device));
 	lapic_reset_to_power_on();
 	v->x2apic = lapic_is_x2apic();
 	if (v->index > 0) {

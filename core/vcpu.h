@@ -145,6 +145,17 @@ struct vcpu_soft {
 };
 
 /*
+ * Where the guest's page tables have put the page of a device, when they were last asked. As with a
+ * TLB, it may be out of date until the guest changes one of the registers; unlike there, nothing but
+ * the meaning of an access to that very device page depends on it.
+ */
+struct device_translation {
+	bool valid;
+	uint64_t cr0, cr3, cr4, efer;
+	uint64_t gla, gpa; /* pages */
+};
+
+/*
  * A vCPU is one physical core for as long as its guest exists. Everything here belongs to that
  * core, but `requests` and `vectors` (atomic, any core) and `state` (written by the owner, read
  * by all). The vendor's entry code relies on `gpr` being the first member.
@@ -172,6 +183,7 @@ struct vcpu {
 	uint32_t record_next;
 	struct vcpu_snapshot last;
 	struct vcpu_soft soft;
+	struct device_translation device;
 };
 
 /* Where a vCPU starts: everything else has its power-on value (Intel SDM vol. 3, table 10-1). */
@@ -233,6 +245,7 @@ struct tdp_exit {
 	gpa_t gpa;
 	bool read, write, fetch; /* the access that faulted; a read-modify-write sets write */
 	bool in_page_walk;       /* while walking the guest's own page tables */
+	bool untold;             /* hardware tells none of that (EPT misconfiguration) */
 	bool misconfig;          /* EPT misconfiguration or NPT reserved bit */
 	bool in_event;    /* while delivering an event: RIP is not the accessing instruction */
 	uint8_t insn_len; /* bytes of `insn` that hardware supplied; 0: fetch them */

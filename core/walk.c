@@ -141,14 +141,17 @@ static void note_use(struct walk *w, gpa_t where, uint64_t entry, bool leaf)
 	w->mark[w->mark_count++].bits = (uint8_t)bits;
 }
 
-/* ERR_NOT_FOUND if the table cannot be written: no fault of the architecture describes that. */
-static enum status mark_used(const struct walk *w)
+/* ERR_NOT_FOUND if a table cannot be written: no fault of the architecture describes that. */
+static enum status mark_used(const struct walk *w, gpa_t *gpa)
 {
 	unsigned i;
 
-	for (i = 0; i < w->mark_count; i++)
-		if (guest_set_bits(w->v->guest, w->mark[i].where, w->mark[i].bits) != OK)
-			return ERR_NOT_FOUND;
+	for (i = 0; i < w->mark_count; i++) {
+		if (guest_set_bits(w->v->guest, w->mark[i].where, w->mark[i].bits) == OK)
+			continue;
+		*gpa = w->mark[i].where;
+		return ERR_NOT_FOUND;
+	}
 	return OK;
 }
 
@@ -163,8 +166,10 @@ static enum status descend(struct walk *w, gpa_t table, gpa_t *gpa, uint32_t *er
 		uint64_t entry = 0;
 		bool leaf;
 
-		if (guest_walk_read(&w->tables, where, &entry, size) != OK)
+		if (guest_walk_read(&w->tables, where, &entry, size) != OK) {
+			*gpa = where;
 			return ERR_NOT_FOUND;
+		}
 		if (!(entry & PTE_P))
 			return fail(w, 0, error);
 		leaf = level == 1 || (level <= w->max_large && (entry & PTE_PS));
@@ -233,7 +238,7 @@ enum status walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, u
 	guest_walk_begin(&w.tables, v->guest);
 	status = descend(&w, root, gpa, error);
 	guest_walk_end(&w.tables);
-	return status == OK ? mark_used(&w) : status;
+	return status == OK ? mark_used(&w, gpa) : status;
 }
 
 /* ------------------------------------------------------------------ segmentation */
@@ -295,15 +300,22 @@ static enum status copy_page(struct vcpu *v, const struct vcpu_sregs *s, uint64_
 		hvm->inject_page_fault(v, gla, error);
 		return ERR_FAULT;
 	}
-	if (status == OK)
-		status = access & WALK_WRITE ? guest_write(v->guest, gpa, buf, len)
-					     : guest_read(v->guest, gpa, buf, len);
 	if (status != OK) {
-		vcpu_die(v, "emulated access at linear %#llx reaches no memory",
-			 (unsigned long long)gla);
+		vcpu_die(v, "its page tables lie at gpa %#llx, where it has no writable memory",
+			 (unsigned long long)gpa.v);
 		return ERR_FAULT;
 	}
-	return OK;
+	status = access & WALK_WRITE ? guest_write(v->guest, gpa, buf, len)
+				     : guest_read(v->guest, gpa, buf, len);
+	if (status == OK)
+		return OK;
+	if (access & WALK_FETCH)
+		vcpu_die(v, "executes at gpa %#llx, where it has no memory",
+			 (unsigned long long)gpa.v);
+	else
+		vcpu_die(v, "emulated access at linear %#llx reaches no memory",
+			 (unsigned long long)gla);
+	return ERR_FAULT;
 }
 
 static enum status copy(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, uint8_t *buf,

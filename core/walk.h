@@ -19,7 +19,7 @@ enum insn_mode vcpu_mode(const struct vcpu_sregs *s);
 /*
  * Guest-linear to guest-physical, for the vCPU's current privilege. Sets accessed and dirty bits.
  * ERR_FAULT: *error is the error code of a #PF for gla; ERR_NOT_FOUND: a paging structure lies
- * outside of the guest's memory. Protection keys are not looked at.
+ * outside of the guest's memory, at *gpa. Protection keys are not looked at.
  */
 enum status must_check walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla,
 				unsigned access, gpa_t *gpa, uint32_t *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mm/slot.h"
 #include "mm/mm_host.h"
+#include "mm/spte.h"
 #include "panic.h"
 
 /* The position of the first slot that ends behind the frame, or the number of slots. */
@@ -60,6 +61,8 @@ static bool same_translation(const struct slot *a, const struct slot *b, uint64_
 {
 	if (!a || !b)
 		return a == b;
+	if (a->kind == SLOT_EMULATED || b->kind == SLOT_EMULATED)
+		return a->kind == b->kind && a->handler == b->handler;
 	return slot_pfn(a, GFN(gfn)).v == slot_pfn(b, GFN(gfn)).v && a->access == b->access &&
 	       a->type == b->type && !((a->flags ^ b->flags) & SLOT_LOG);
 }
@@ -117,6 +120,33 @@ enum status slot_refuse(struct slot_txn *txn, enum status error, const char *rea
 	return error;
 }
 
+/* What a slot's kind allows. */
+static enum status check_kind(struct slot_txn *txn, const struct slot *s)
+{
+	if (s->type >= MEM_TYPES || s->kind > SLOT_EMULATED)
+		return slot_refuse(txn, ERR_INVALID, "unknown kind or memory type", s);
+	if (s->flags & ~SLOT_LOG)
+		return slot_refuse(txn, ERR_INVALID, "unknown flags", s);
+	if (s->flags & SLOT_LOG && s->kind != SLOT_RAM && s->kind != SLOT_SHARED)
+		return slot_refuse(txn, ERR_INVALID, "a dirty log of what is no memory", s);
+	if (s->kind == SLOT_EMULATED) {
+		if (s->access || s->pfn.v)
+			return slot_refuse(txn, ERR_INVALID, "an emulated device with memory", s);
+		if (s->handler >= SPTE_MMIO_HANDLERS)
+			return slot_refuse(txn, ERR_INVALID, "unknown handler", s);
+		return OK;
+	}
+	if (s->handler)
+		return slot_refuse(txn, ERR_INVALID, "a handler of what is not emulated", s);
+	if (!s->access || s->access & ~ACCESS_RWX)
+		return slot_refuse(txn, ERR_INVALID, "no or unknown access rights", s);
+	if (s->kind == SLOT_ROM && s->access & ACCESS_W)
+		return slot_refuse(txn, ERR_INVALID, "writable ROM", s);
+	if (s->kind == SLOT_DEVICE && s->access & ACCESS_X)
+		return slot_refuse(txn, ERR_INVALID, "executable device memory", s);
+	return OK;
+}
+
 static enum status check_slot(struct slot_txn *txn, const struct slot *s)
 {
 	uint64_t limit = BIT(SLOT_GFN_BITS);
@@ -127,19 +157,7 @@ static enum status check_slot(struct slot_txn *txn, const struct slot *s)
 		return slot_refuse(txn, ERR_RANGE, "beyond the guest-physical space", s);
 	if (s->pfn.v >= BIT(40) || s->npages > BIT(40) - s->pfn.v)
 		return slot_refuse(txn, ERR_RANGE, "beyond the host-physical space", s);
-	if (s->type >= MEM_TYPES || s->kind > SLOT_SHARED)
-		return slot_refuse(txn, ERR_INVALID, "unknown kind or memory type", s);
-	if (!s->access || s->access & ~ACCESS_RWX)
-		return slot_refuse(txn, ERR_INVALID, "no or unknown access rights", s);
-	if (s->kind == SLOT_ROM && s->access & ACCESS_W)
-		return slot_refuse(txn, ERR_INVALID, "writable ROM", s);
-	if (s->kind == SLOT_DEVICE && s->access & ACCESS_X)
-		return slot_refuse(txn, ERR_INVALID, "executable device memory", s);
-	if (s->flags & ~SLOT_LOG)
-		return slot_refuse(txn, ERR_INVALID, "unknown flags", s);
-	if (s->flags & SLOT_LOG && s->kind != SLOT_RAM && s->kind != SLOT_SHARED)
-		return slot_refuse(txn, ERR_INVALID, "a dirty log of what is no memory", s);
-	return OK;
+	return check_kind(txn, s);
 }
 
 /* The position of the slot with this first frame, or `count`. */

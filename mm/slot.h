@@ -8,10 +8,10 @@
 /*
  * A guest's physical address space is a set of slots: sorted, disjoint, and immutable once it is
  * published. A change makes a new version of the whole set; readers hold on to the version that
- * they found. What no slot covers is emulated.
+ * they found. What no slot covers is emulated, by whoever looks the address up.
  */
 #define SLOT_MAX      1024 /* slots in a set */
-#define SLOT_NAME_LEN 20
+#define SLOT_NAME_LEN 18
 #define SLOT_GFN_BITS 36 /* four levels translate 48 bits of guest-physical address */
 
 enum slot_kind {
@@ -19,6 +19,11 @@ enum slot_kind {
 	SLOT_ROM,    /* never writable; a write is reported as MMIO */
 	SLOT_DEVICE, /* a device's memory; never executable */
 	SLOT_SHARED, /* memory that other guests see as well */
+	/*
+	 * A device that software emulates: each access exits to the handler `handler`. Has no
+	 * rights, no backing and no type; devices do not see it.
+	 */
+	SLOT_EMULATED,
 };
 
 /* Flags. */
@@ -33,6 +38,7 @@ struct slot {
 	uint8_t kind;    /* enum slot_kind */
 	uint8_t flags;   /* SLOT_* below */
 	char name[SLOT_NAME_LEN];
+	uint16_t handler; /* of SLOT_EMULATED, below SPTE_MMIO_HANDLERS; 0 for all others */
 };
 
 struct slot_set {

@@ -45,9 +45,13 @@ static void seed(struct build *b, uint64_t *table, unsigned level, uint64_t entr
 {
 	const struct spte_format *f = b->view->format;
 	const uint64_t *old;
+	unsigned handler;
 
-	if (!spte_present(f, entry))
+	if (!spte_present(f, entry)) {
+		for (unsigned i = 0; spte_is_mmio(f, entry, &handler) && i < SPTE_PER_TABLE; i++)
+			table[i] = entry;
 		return;
+	}
 	if (spte_is_leaf(f, entry, level + 1)) {
 		const struct slot *s = slot_find(b->old, GFN(base));
 		bool executable = b->view->id == TDP_CPU && level == 1 && s && s->access & ACCESS_X;
@@ -320,6 +324,11 @@ static enum status check_view(const struct tdp_view *w, struct slot_txn *txn)
 	for (uint32_t i = 0; i < txn->draft->count; i++) {
 		const struct slot *s = &txn->draft->slot[i];
 
+		if (slot_end(s) > limit)
+			return slot_refuse(txn, ERR_RANGE, "beyond what the table can translate",
+					   s);
+		if (s->kind == SLOT_EMULATED)
+			continue;
 		if (w->id == TDP_DMA && s->flags & SLOT_LOG)
 			return slot_refuse(txn, ERR_UNSUPPORTED,
 					   "a dirty log cannot see what the guest's devices write",
@@ -332,9 +341,6 @@ static enum status check_view(const struct tdp_view *w, struct slot_txn *txn)
 					   "rights that cannot be write-protected", s);
 		if (s->pfn.v >= frames || s->npages > frames - s->pfn.v)
 			return slot_refuse(txn, ERR_RANGE, "beyond the host's physical addresses",
-					   s);
-		if (slot_end(s) > limit)
-			return slot_refuse(txn, ERR_RANGE, "beyond what the table can translate",
 					   s);
 	}
 	return OK;

@@ -97,12 +97,6 @@ enum status tdp_populate(struct tdp *t, gfn_t start, uint64_t npages)
 	return status;
 }
 
-/* Counters that several cores may bump without the lock; a lost count does no harm. */
-static void count(uint64_t *counter)
-{
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
-}
-
 /*
  * What the slots say about a fault, without the lock: faults on emulated devices, the only ones of
  * the steady state, end here. TDP_FIXED: the access is legal, look at the tables.
@@ -121,7 +115,7 @@ static enum tdp_result classify(struct tdp *t, struct tdp_fault *fault, uint64_t
 		fault->slot = *s;
 	mm_read_end();
 
-	if (!fault->has_slot)
+	if (!fault->has_slot || fault->slot.kind == SLOT_EMULATED)
 		return TDP_MMIO;
 	if ((fault->slot.access & fault->access) == fault->access)
 		return TDP_FIXED;
@@ -224,6 +218,25 @@ static enum tdp_result resolve(struct tdp *t, struct tdp_fault *fault, uint64_t 
 	return result;
 }
 
+/*
+ * A fault on an emulated device whose MMIO entry a zap has taken away, or that never had one: the
+ * next access finds it, if there is a page for it.
+ */
+static void refill(struct tdp *t, const struct tdp_fault *fault, uint64_t version)
+{
+	struct tdp_view *w = &t->view[TDP_CPU];
+	uint64_t gfn = gpa_to_gfn(fault->gpa).v;
+	enum status unused_status;
+
+	if (!w->format->mmio)
+		return;
+	spin_lock(&t->lock);
+	if (t->slots->version == version)
+		unused_status = tdp_fill(w, (struct gfn_range){ gfn, gfn + 1 });
+	(void)unused_status;
+	spin_unlock(&t->lock);
+}
+
 enum tdp_result tdp_fault(struct tdp *t, struct tdp_fault *fault)
 {
 	enum tdp_result result;
@@ -233,11 +246,13 @@ enum tdp_result tdp_fault(struct tdp *t, struct tdp_fault *fault)
 	result = classify(t, fault, &version);
 	if (result == TDP_FIXED)
 		result = resolve(t, fault, version);
+	else if (fault->has_slot && fault->slot.kind == SLOT_EMULATED)
+		refill(t, fault, version);
 	if (result == TDP_MMIO)
-		count(&t->stats.mmio);
+		tdp_count(&t->stats.mmio);
 	else if (result == TDP_RETRY)
-		count(&t->stats.retry);
+		tdp_count(&t->stats.retry);
 	else if (result == TDP_ERROR)
-		count(&t->stats.error);
+		tdp_count(&t->stats.error);
 	return result;
 }

@@ -56,8 +56,9 @@ static enum status check_reach(const struct tdp_view *w)
 	if (limit < BIT(SLOT_GFN_BITS) && slot_next(set, GFN(limit)))
 		return ERR_RANGE;
 	for (uint32_t i = 0; i < set->count; i++)
-		if (set->slot[i].pfn.v + set->slot[i].npages >
-		    BIT(w->format->maxphyaddr - PAGE_SHIFT))
+		if (set->slot[i].kind != SLOT_EMULATED &&
+		    set->slot[i].pfn.v + set->slot[i].npages >
+			    BIT(w->format->maxphyaddr - PAGE_SHIFT))
 			return ERR_RANGE;
 	return OK;
 }

@@ -22,9 +22,10 @@ struct tdp_stats {
 	uint64_t tables; /* table pages in use, roots included; atomic */
 	uint64_t fixed;  /* faults by result, under `lock` ... */
 	uint64_t spurious;
-	uint64_t mmio;  /* ... but these are counted without it: approximate if cores race */
-	uint64_t retry; /* the same */
-	uint64_t error; /* the same */
+	uint64_t mmio;         /* ... but these are counted without it: approximate if cores race */
+	uint64_t mmio_entries; /* the same; accesses that tdp_mmio() knew */
+	uint64_t retry;        /* the same */
+	uint64_t error;        /* the same */
 	uint64_t commits;
 	uint64_t refused;        /* transactions that failed, for whatever reason */
 	uint64_t prepared_again; /* transactions that a fault overtook */
@@ -122,7 +123,7 @@ enum tdp_result {
 	TDP_FIXED,    /* mapped now: run the guest again */
 	TDP_SPURIOUS, /* was mapped already (a stale TLB entry): run the guest again */
 	TDP_RETRY,    /* the layout changed meanwhile: run the guest again */
-	TDP_MMIO,     /* no slot, or a write to a slot that is read-only: emulate */
+	TDP_MMIO,     /* no slot, an emulated one, or a write to one that is read-only: emulate */
 	TDP_ERROR,    /* `error` says why: stop the guest */
 };
 
@@ -137,6 +138,14 @@ struct tdp_fault {
 
 /* Handle an EPT violation or a nested page fault. On the faulting core, outside read sections. */
 enum tdp_result tdp_fault(struct tdp *t, struct tdp_fault *fault) must_check;
+
+/*
+ * The hardware reports an entry that it takes for malformed (EPT misconfiguration; a nested fault for
+ * reserved bits). TDP_MMIO: it is an emulated device's, of this handler. TDP_RETRY: it was, but the
+ * layout has changed since: run the guest again. TDP_ERROR: none of ours. Without a lock, unless it
+ * is not MMIO. On the faulting core, outside read sections.
+ */
+enum tdp_result tdp_mmio(struct tdp *t, gpa_t gpa, unsigned *handler) must_check;
 
 /*
  * Map what slots cover in the range and the cores' table does not map. ERR_NOMEM leaves a part

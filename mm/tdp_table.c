@@ -5,10 +5,13 @@
 
 /*
  * Devices translate memory, not other devices' registers; and nothing of what can only be executed,
- * because their formats have no such right.
+ * because their formats have no such right. Emulated devices leave a trace only in formats that have
+ * MMIO entries.
  */
 static bool visible(const struct tdp_view *w, const struct slot *s)
 {
+	if (s->kind == SLOT_EMULATED)
+		return w->id == TDP_CPU && w->format->mmio;
 	return (w->id == TDP_CPU || s->kind != SLOT_DEVICE) && s->access & w->format->rights;
 }
 
@@ -41,7 +44,14 @@ enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, u
 		s++;
 	if (!s || s == end || s->base.v >= base + span)
 		return TDP_SHAPE_EMPTY;
-	if (level > w->format->max_level || s->base.v > base || slot_end(s) < base + span)
+	if (s->base.v > base || slot_end(s) < base + span)
+		return TDP_SHAPE_TABLE;
+	/* At any level: hardware looks at the bits of every entry that it walks through. */
+	if (s->kind == SLOT_EMULATED) {
+		*leaf = spte_make_mmio(w->format, s->handler);
+		return TDP_SHAPE_MMIO;
+	}
+	if (level > w->format->max_level)
 		return TDP_SHAPE_TABLE;
 	pfn = slot_pfn(s, GFN(base));
 	access = leaf_access(w, s, level);
@@ -79,7 +89,7 @@ static bool legal(const struct tdp_view *w, uint64_t old, uint64_t value, unsign
 	switch (change) {
 	case TDP_FILL:
 		return from == SPTE_STATE_EMPTY &&
-		       (to == SPTE_STATE_LEAF || to == SPTE_STATE_TABLE);
+		       (to == SPTE_STATE_LEAF || to == SPTE_STATE_TABLE || to == SPTE_STATE_MMIO);
 	case TDP_SPLIT:
 		return from == SPTE_STATE_LEAF && to == SPTE_STATE_TABLE && splits(w, old, value);
 	case TDP_COLLAPSE:

@@ -21,11 +21,12 @@ static inline uint64_t tdp_limit(const struct tdp_view *w)
 enum tdp_shape {
 	TDP_SHAPE_EMPTY, /* no slot in the span */
 	TDP_SHAPE_LEAF,  /* one slot fills it, aligned to it */
+	TDP_SHAPE_MMIO,  /* one emulated device fills it, and the view can say so */
 	TDP_SHAPE_TABLE, /* anything else */
 };
 
 /*
- * The shape and, for TDP_SHAPE_LEAF, the entry itself. A function of the slots, the frame, and what
+ * The shape and, for TDP_SHAPE_LEAF and TDP_SHAPE_MMIO, the entry itself. A function of the slots, the frame, and what
  * the guest's configuration says for all of it: nothing that a guest can change.
  */
 enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, uint64_t base,
@@ -33,7 +34,7 @@ enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, u
 
 /* Why a live entry changes; tdp_set_entry() knows what each may do. */
 enum tdp_change {
-	TDP_FILL,     /* EMPTY to LEAF or TABLE: needs no flush */
+	TDP_FILL,     /* EMPTY to LEAF, TABLE or MMIO: needs no flush */
 	TDP_SPLIT,    /* LEAF to a TABLE of equal translations: needs no flush */
 	TDP_COLLAPSE, /* TABLE to the LEAF that it adds up to: flush before the table is freed */
 	TDP_WIDEN,    /* LEAF to the same with more rights: needs no flush */
@@ -56,6 +57,12 @@ uint64_t tdp_set_entry(struct tdp_view *w, uint64_t *entry, unsigned level, uint
  */
 uint64_t tdp_narrow(struct tdp_view *w, uint64_t *entry, unsigned level, uint64_t seen,
 		    uint64_t value);
+
+/* Counters that several cores may bump without the lock; a lost count does no harm. */
+static inline void tdp_count(uint64_t *counter)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
 
 /* Read an entry that hardware, or another core, may be changing. */
 static inline uint64_t tdp_read_entry(const uint64_t *entry)

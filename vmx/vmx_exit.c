@@ -154,6 +154,7 @@ static noinline void handle_ept(struct vcpu *v, uint32_t reason)
 	};
 
 	/* A misconfiguration has no qualification (28.2.1). */
+	e.untold = e.misconfig;
 	if (!e.misconfig) {
 		q = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
 		e.read = q & EPT_QUAL_READ;

@@ -112,18 +112,71 @@ static noreturn void tables_nowhere(void)
 		;
 }
 
+/* The same on the page of an emulated device, which answers, but is no memory. */
+#define DEVICE 0xfec00000ull
+
+static noreturn void device_code(void)
+{
+	((void (*)(void))(DEVICE + 0x10))();
+	for (;;)
+		;
+}
+
+static noreturn void device_event(void)
+{
+	__asm__ volatile("mov %0, %%rsp; int3" : : "r"(DEVICE + 0x1000) : "memory");
+	for (;;)
+		;
+}
+
+static noreturn void device_push(void)
+{
+	__asm__ volatile("mov %0, %%rsp; push %%rax" : : "r"(DEVICE + 0x1000) : "memory");
+	for (;;)
+		;
+}
+
+static noreturn void device_tables(void)
+{
+	write_cr3(DEVICE);
+	for (;;)
+		;
+}
+
+/* Page tables of data only, read at an address whose low bits are those of the table's entry. */
+static noreturn void device_data_tables(void)
+{
+	volatile uint64_t *pml4 = (volatile uint64_t *)(read_cr3() & PAGE_MASK);
+
+	pml4[2] = DEVICE | 7;
+	(void)*(volatile uint64_t *)((2ull << 39) + (3ull << 30) + 3 * 8);
+	for (;;)
+		;
+}
+
 void guest_main(void)
 {
 	static const struct {
 		const char *word;
 		void (*run)(void);
 	} deeds[] = {
-		{ "debug-loop", debug_loop },         { "sleep-deaf", sleep_deaf },
-		{ "spin-deaf", spin_deaf },           { "exit-storm", exit_storm },
-		{ "nmi-storm", nmi_storm },           { "idt-nowhere", idt_nowhere },
-		{ "stack-nowhere", stack_nowhere },   { "jump-nowhere", jump_nowhere },
-		{ "ipi-storm", ipi_storm },           { "cache-storm", cache_storm },
-		{ "tables-nowhere", tables_nowhere }, { "triple-fault", triple_fault },
+		{ "debug-loop", debug_loop },
+		{ "sleep-deaf", sleep_deaf },
+		{ "spin-deaf", spin_deaf },
+		{ "exit-storm", exit_storm },
+		{ "nmi-storm", nmi_storm },
+		{ "idt-nowhere", idt_nowhere },
+		{ "stack-nowhere", stack_nowhere },
+		{ "jump-nowhere", jump_nowhere },
+		{ "ipi-storm", ipi_storm },
+		{ "cache-storm", cache_storm },
+		{ "tables-nowhere", tables_nowhere },
+		{ "triple-fault", triple_fault },
+		{ "device-code", device_code },
+		{ "device-event", device_event },
+		{ "device-push", device_push },
+		{ "device-tables", device_tables },
+		{ "device-data", device_data_tables },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(deeds); i++) {

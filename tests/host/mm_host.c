@@ -280,6 +280,21 @@ static void write_back(const void *start, size_t size)
 
 static void read_table(enum tdp_view_id view, const uint64_t *table, unsigned level, uint64_t base);
 
+/* Is this MMIO entry what the slot asks for? */
+static bool emulated_by(const struct slot *s, unsigned handler)
+{
+	return s && s->kind == SLOT_EMULATED && s->handler == handler;
+}
+
+static void check_mmio(enum tdp_view_id view, unsigned handler, unsigned level, uint64_t base)
+{
+	const struct slot *s = slot_find(tdp_slots(machine.tdp), GFN(base));
+
+	if (view != TDP_CPU || !emulated_by(s, handler) || slot_end(s) < base + span_of(level))
+		fail_msg("stale MMIO entry of gfn %#llx, level %u: handler %u",
+			 (unsigned long long)base, level, handler);
+}
+
 /* A walker reads one entry, and may go on from there at any time. */
 static void read_entry(enum tdp_view_id view, uint64_t value, unsigned level, uint64_t base)
 {
@@ -291,6 +306,8 @@ static void read_entry(enum tdp_view_id view, uint64_t value, unsigned level, ui
 	new.base = base;
 	new.value = value;
 	new.level = level;
+	if (d.mmio && machine.checking)
+		check_mmio(view, d.handler, level, base);
 	if (!d.present && w->rules->caching_mode)
 		cache_add(&w->absent, new);
 	if (!d.present)
@@ -474,7 +491,9 @@ static void check_complete(enum tdp_view_id view)
 
 void machine_check(void)
 {
+	machine.checking = true;
 	machine_walk();
+	machine.checking = false;
 	for (enum tdp_view_id view = 0; machine.tdp && view < TDP_VIEWS; view++)
 		if (machine.walker[view].root)
 			check_cache(view);
@@ -505,6 +524,9 @@ static void check_between(enum tdp_view_id view, struct cached written)
 			   : machine_maps(view, a) && machine_maps(view, b) && !gaps)
 			fail_msg("view %u, gfn %#llx in the middle of a transaction: %s", view,
 				 (unsigned long long)gfn, mapped ? "neither old nor new" : "gap");
+		if (tr.mmio && !emulated_by(a, tr.handler) && !emulated_by(b, tr.handler))
+			fail_msg("MMIO entry of gfn %#llx in the middle of a transaction: %u",
+				 (unsigned long long)gfn, tr.handler);
 		gfn = tr.end;
 		/* Don't step over a place where one of the layouts changes. */
 		if (na)
@@ -624,6 +646,8 @@ uint64_t mm_entry_xchg(void *host, enum tdp_view_id view, uint64_t *entry, uint6
 	if (machine.next || view == TDP_DMA)
 		check_between(view, at);
 	cores_run();
+	if (machine.written)
+		machine.written();
 	return old;
 }
 

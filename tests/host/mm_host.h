@@ -70,8 +70,11 @@ struct machine {
 	void (*run)(void);
 	/* What they do when they leave it, for a hold or a flush; or NULL. */
 	void (*leave)(void);
+	/* What another core does after each store to a live entry, with `lock` held; or NULL. */
+	void (*written)(void);
 	/* While a transaction is under way, what it must turn the old layout into; or NULL. */
 	const struct slot_set *next;
+	bool checking;   /* nothing is under way: MMIO entries are those of the current slots */
 	bool gaps;       /* a zap took translations away before: the old layout may be incomplete */
 	uint64_t writes; /* to live entries of the cores' table ... */
 	uint64_t dma_writes; /* ... and of the devices' */

@@ -43,9 +43,14 @@ static struct {
 	char death[200];
 	unsigned apic_writes;
 	uint32_t apic_offset, apic_value;
-	enum tdp_result tdp;
+	enum tdp_result tdp, mmio; /* what the tables say of a fault, and of a malformed entry */
 	bool has_slot;
+	uint8_t kind;
+	unsigned handler;
 } got;
+
+/* Whether the exits of device pages are those of MMIO entries that do not tell what the access was. */
+static bool untold;
 
 static uint64_t dev_read(struct vcpu *v, void *dev, uint32_t offset, uint8_t size)
 {
@@ -139,8 +144,18 @@ enum tdp_result tdp_fault(struct tdp *t, struct tdp_fault *fault)
 {
 	(void)t;
 	fault->has_slot = got.has_slot;
+	fault->slot.kind = got.kind;
+	fault->slot.handler = (uint16_t)got.handler;
 	fault->error = ERR_NOMEM;
 	return got.tdp;
+}
+
+enum tdp_result tdp_mmio(struct tdp *t, gpa_t gpa, unsigned *handler)
+{
+	(void)t;
+	(void)gpa;
+	*handler = got.handler;
+	return got.mmio;
 }
 
 static bool inside(gpa_t gpa, size_t len)
@@ -219,9 +234,17 @@ static int setup(void **state)
 	vcpu.apic_base = APIC_DEFAULT_GPA | APIC_BASE_EN;
 	vcpu.record_next = 1;
 	vcpu.stats.exits[EXIT_TDP] = 1;
-	got.tdp = TDP_MMIO;
+	got.tdp = got.mmio = TDP_MMIO;
+	untold = false;
 	assert_int_equal(io_add_mmio(&guest.io, GPA(DEVICE), 0x1000, "", &device, &got), OK);
 	assert_int_equal(io_add_ports(&guest.io, 0x100, 8, "", &device, &got), OK);
+	return 0;
+}
+
+static int setup_untold(void **state)
+{
+	setup(state);
+	untold = true;
 	return 0;
 }
 
@@ -235,9 +258,10 @@ static void code(const char *hex)
 
 static void fault(uint64_t gpa, bool write)
 {
-	const struct tdp_exit e = { .gpa = GPA(gpa), .read = !write, .write = write };
+	const struct tdp_exit told = { .gpa = GPA(gpa), .read = !write, .write = write };
+	const struct tdp_exit e = { .gpa = GPA(gpa), .untold = true, .misconfig = true };
 
-	vcpu_tdp_fault(&vcpu, &e);
+	vcpu_tdp_fault(&vcpu, untold && (gpa & PAGE_MASK) == DEVICE ? &e : &told);
 }
 
 static void test_load_and_store(void **state)
@@ -414,6 +438,7 @@ static void test_deaths(void **state)
 	e = (struct tdp_exit){ .gpa = GPA(NOWHERE), .write = true, .in_page_walk = true };
 	vcpu_tdp_fault(&vcpu, &e);
 	assert_non_null(strstr(got.death, "page tables"));
+	got.mmio = TDP_ERROR;
 	e = (struct tdp_exit){ .gpa = GPA(NOWHERE), .misconfig = true };
 	vcpu_tdp_fault(&vcpu, &e);
 	assert_non_null(strstr(got.death, "misconfigured"));
@@ -441,6 +466,217 @@ static void test_changed_instruction(void **state)
 	fault(DEVICE + 8, true);
 	assert_non_null(strstr(got.death, "not the operand"));
 	assert_int_equal(got.writes, 0);
+}
+
+/* ------------------------------------------------------------------ MMIO entries */
+
+static void malformed(uint64_t gpa)
+{
+	const struct tdp_exit e = { .gpa = GPA(gpa), .untold = true, .misconfig = true };
+
+	vcpu_tdp_fault(&vcpu, &e);
+}
+
+static void test_handlers(void **state)
+{
+	static const struct io_ops nobody;
+
+	(void)state;
+	assert_int_equal(io_add_mmio(&guest.io, GPA(NOWHERE), 8, "", &nobody, NULL), OK);
+	/* The entry says whose it is, not the address. */
+	vcpu.gpr[GPR_RBX] = DEVICE;
+	code("8b 03 8b 03 8b 03 8b 03");
+	malformed(DEVICE);
+	assert_int_equal(got.reads, 1);
+	got.handler = 1;
+	malformed(DEVICE);
+	assert_true(vcpu.gpr[GPR_RAX] == 0xffffffff);
+	got.handler = 2; /* none */
+	malformed(DEVICE);
+	assert_int_equal(guest.io.unowned[0].count, 2);
+	/* Where there are no such entries the slot says it. */
+	got.has_slot = true;
+	got.kind = SLOT_EMULATED;
+	got.handler = 0;
+	fault(DEVICE, false);
+	assert_int_equal(got.reads, 2);
+	assert_int_equal(vcpu.stats.exits[EXIT_MMIO], 4);
+	assert_string_equal(got.death, "");
+}
+
+static void test_entry_has_changed(void **state)
+{
+	(void)state;
+	code("8b 03");
+	got.mmio = TDP_RETRY;
+	malformed(DEVICE);
+	assert_int_equal(vcpu.rip, 0);
+	assert_int_equal(vcpu.stats.exits[EXIT_TDP], 1);
+	assert_string_equal(got.death, "");
+}
+
+/* Identity-mapped 4 KiB pages from 0 on, and the device at 0x400000. */
+static void paging(void)
+{
+	uint32_t entry[] = { 0x5000 | 7, 0x6000 | 7 };
+
+	memcpy(memory + 0x4000, entry, sizeof(entry));
+	for (uint32_t i = 0; i < 8; i++) {
+		entry[0] = i << 12 | 7;
+		memcpy(memory + 0x5000 + 4 * i, entry, 4);
+	}
+	entry[0] = DEVICE | 7;
+	memcpy(memory + 0x6000, entry, 4);
+	sregs.cr0 |= CR0_PG;
+	sregs.cr3 = 0x4000;
+}
+
+static void test_code_on_a_device(void **state)
+{
+	(void)state;
+	vcpu.rip = DEVICE;
+	malformed(DEVICE);
+	assert_string_equal(got.death, "executes at gpa 0x80000000, where it has no memory");
+	/* An instruction that goes on there. */
+	paging();
+	vcpu.rip = 0x2fff;
+	memory[0x2fff] = 0x8b;
+	memcpy(memory + 0x5000 + 4 * 3, &(uint32_t){ DEVICE | 7 }, 4);
+	malformed(DEVICE);
+	assert_string_equal(got.death, "executes at gpa 0x80000000, where it has no memory");
+	assert_int_equal(got.reads, 0);
+}
+
+static void test_page_tables_on_a_device(void **state)
+{
+	uint32_t entry = DEVICE | 7;
+
+	(void)state;
+	paging();
+	code("8b 03");
+	/* Of the operand, at an address whose low bits are those of its entry. */
+	memcpy(memory + 0x4000 + 8, &entry, 4);
+	vcpu.gpr[GPR_RBX] = 0x801004;
+	malformed(DEVICE + 4);
+	assert_string_equal(got.death, "its page tables lie at gpa 0x80000004, where it has no "
+				       "writable memory");
+	/* Of the code. */
+	got.death[0] = 0;
+	sregs.cr3 = DEVICE;
+	malformed(DEVICE);
+	assert_string_equal(got.death, "its page tables lie at gpa 0x80000000, where it has no "
+				       "writable memory");
+	assert_int_equal(got.reads, 0);
+}
+
+static void test_events_on_a_device(void **state)
+{
+	const struct tdp_exit e = {
+		.gpa = GPA(DEVICE), .untold = true, .misconfig = true, .in_event = true
+	};
+
+	(void)state;
+	vcpu.gpr[GPR_RBX] = DEVICE;
+	code("8b 03");
+	vcpu_tdp_fault(&vcpu, &e);
+	assert_string_equal(got.death, "its stack or tables lie at gpa 0x80000000, where it has no "
+				       "writable memory");
+	assert_int_equal(got.reads, 0);
+}
+
+static void test_stack_on_a_device(void **state)
+{
+	(void)state;
+	vcpu.gpr[GPR_RSP] = DEVICE + 8;
+	code("50"); /* push %eax */
+	malformed(DEVICE + 4);
+	assert_non_null(strstr(got.death, "access to device gpa 0x80000004: instruction not "
+					  "emulated, bytes 50"));
+	assert_int_equal(got.writes, 0);
+}
+
+/* Page tables are asked once, until the guest changes what they are asked with. */
+static void test_translation_is_kept(void **state)
+{
+	uint32_t entry = 0;
+
+	(void)state;
+	paging();
+	vcpu.gpr[GPR_RBX] = 0x400008;
+	code("8b 03 8b 03 8b 03 8b 03");
+	malformed(DEVICE + 8);
+	assert_int_equal(got.reads, 1);
+	memcpy(memory + 0x6000, &entry, 4);
+	malformed(DEVICE + 8);
+	assert_int_equal(got.reads, 2);
+	/* Another register in the same page is known as well, but only if that is the operand. */
+	malformed(DEVICE + 4);
+	assert_int_equal(got.reads, 2);
+	assert_int_equal(vcpu.rip, 4);
+	/* Another page of a device, another address, other tables, another mode: not known. */
+	malformed(DEVICE + PAGE_SIZE + 8);
+	vcpu.gpr[GPR_RBX] = 0x401008;
+	malformed(DEVICE + 8);
+	vcpu.gpr[GPR_RBX] = 0x400008;
+	sregs.cr3 ^= BIT(3);
+	malformed(DEVICE + 8);
+	sregs.cr3 ^= BIT(3);
+	sregs.cr4 ^= CR4_PSE;
+	malformed(DEVICE + 8);
+	sregs.cr4 ^= CR4_PSE;
+	sregs.efer ^= EFER_NXE;
+	malformed(DEVICE + 8);
+	sregs.efer ^= EFER_NXE;
+	sregs.cr0 ^= CR0_WP;
+	malformed(DEVICE + 8);
+	sregs.cr0 ^= CR0_WP;
+	assert_int_equal(got.reads, 2);
+	assert_string_equal(got.death, "");
+	malformed(DEVICE + 8);
+	assert_int_equal(got.reads, 3);
+}
+
+/* The guest has unmapped the page since: it gets the fault when it tries again. */
+static void test_operand_is_gone(void **state)
+{
+	(void)state;
+	paging();
+	vcpu.gpr[GPR_RBX] = 0x402000;
+	code("8b 03");
+	malformed(DEVICE);
+	assert_string_equal(got.death, "");
+	assert_int_equal(got.page_faults + got.reads + got.skipped, 0);
+	/* It is somewhere else now. */
+	vcpu.gpr[GPR_RBX] = 0x2000;
+	malformed(DEVICE);
+	assert_non_null(strstr(got.death, "not the operand"));
+	assert_int_equal(got.reads, 0);
+}
+
+static void test_which_side_of_movs(void **state)
+{
+	(void)state;
+	paging();
+	vcpu.gpr[GPR_RSI] = 0x400010;
+	vcpu.gpr[GPR_RDI] = 0x2010;
+	got.value = 0x1234;
+	code("a5");
+	malformed(DEVICE + 0x10);
+	assert_int_equal(got.reads, 1);
+	assert_int_equal(memory[0x2010], 0x34);
+	/* The same low bits on both sides: only translation tells. */
+	vcpu.gpr[GPR_RSI] = 0x2010;
+	vcpu.gpr[GPR_RDI] = 0x400010;
+	code("a5");
+	malformed(DEVICE + 0x10);
+	assert_int_equal(got.writes, 1);
+	assert_int_equal(got.value, 0x1234);
+	assert_string_equal(got.death, "");
+	/* Both sides: the first access is the read; then there is no memory to write to. */
+	vcpu.gpr[GPR_RSI] = vcpu.gpr[GPR_RDI] = 0x400010;
+	code("a5");
+	malformed(DEVICE + 0x10);
+	assert_non_null(strstr(got.death, "reaches no memory"));
 }
 
 /* ------------------------------------------------------------------ ports */
@@ -571,6 +807,10 @@ static void test_string_port_prefixes(void **state)
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
+#define UNTOLD(f)                                           \
+	{                                                   \
+#f " (untold)", f, setup_untold, NULL, NULL \
+	}
 	const struct CMUnitTest tests[] = {
 		TEST(test_load_and_store),
 		TEST(test_read_modify_write),
@@ -582,6 +822,21 @@ int main(void)
 		TEST(test_movs_fault),
 		TEST(test_deaths),
 		TEST(test_changed_instruction),
+		UNTOLD(test_load_and_store),
+		UNTOLD(test_read_modify_write),
+		UNTOLD(test_unowned),
+		UNTOLD(test_strings),
+		UNTOLD(test_movs_fault),
+		UNTOLD(test_changed_instruction),
+		TEST(test_handlers),
+		TEST(test_entry_has_changed),
+		TEST(test_code_on_a_device),
+		TEST(test_page_tables_on_a_device),
+		TEST(test_events_on_a_device),
+		TEST(test_stack_on_a_device),
+		TEST(test_translation_is_kept),
+		TEST(test_operand_is_gone),
+		TEST(test_which_side_of_movs),
 		TEST(test_ports),
 		TEST(test_string_ports),
 		TEST(test_string_port_fault),
