@@ -421,13 +421,34 @@ static void note(struct report *r, uint64_t gfn, uint64_t bits)
 		r->count++;
 }
 
+/*
+ * Which of 64 entries have their dirty flag set? Most have not: this is what a report's time goes into,
+ * so eight are looked at together. That they are leaves is for rearm() to see.
+ */
+static uint64_t flagged(const struct spte_format *f, const uint64_t *entry)
+{
+	uint64_t bits = 0;
+
+	for (unsigned i = 0; i < 64; i += 8) {
+		uint64_t any = 0;
+
+		for (unsigned j = i; j < i + 8; j++)
+			any |= tdp_read_entry(&entry[j]);
+		for (unsigned j = i; any & f->dirty && j < i + 8; j++)
+			if (tdp_read_entry(&entry[j]) & f->dirty)
+				bits |= BIT(j);
+	}
+	return bits;
+}
+
 /* One word. What its bits do not name needs a look only if nobody else says where flags are set. */
 static void collect_word(struct report *r, uint64_t gfn, uint64_t *table, uint64_t mask)
 {
 	uint64_t bits = __atomic_fetch_and(word_of(r->log, gfn), ~mask, __ATOMIC_SEQ_CST) & mask;
-	uint64_t look = r->view->tdp->log_mode == TDP_LOG_D ? mask : bits;
-	uint64_t first = ALIGN_DOWN(gfn, 64);
+	uint64_t first = ALIGN_DOWN(gfn, 64), look = bits;
 
+	if (table && r->view->tdp->log_mode == TDP_LOG_D)
+		look = flagged(r->view->format, &table[spte_index(first, 1)]) & mask;
 	for (; table && look; look &= look - 1) {
 		uint64_t at = first + (unsigned)__builtin_ctzll(look);
 
