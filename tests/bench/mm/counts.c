@@ -67,6 +67,7 @@ static const struct instance instances[] = {
 	  { .bytes = 64 * MIB, .level = 2, .log = TDP_LOG_WP, .written = 1 } },
 	{ "map 64 MiB for devices", "attach-dma", { .bytes = 64 * MIB, .level = 1, .dma = true } },
 	{ "1000 spurious faults", "fault-spurious", { .level = 1, .slots = 500 } },
+	{ "1000 accesses to MMIO entries", "mmio-entry", { .level = 1, .slots = 500 } },
 	{ "1000 MMIO faults", "fault-mmio", { .level = 1, .slots = 500 } },
 	{ "1000 translations", "translate", { .level = 1, .slots = 500 } },
 };

@@ -536,6 +536,35 @@ static uint64_t prepare_looks(struct bench_guest *g)
 	return LOOKS;
 }
 
+static uint64_t prepare_mmio_entries(struct bench_guest *g)
+{
+	struct slot_txn txn;
+
+	prepare_spread(g);
+	begin(g, &txn, g->setting.slots);
+	for (unsigned i = 0; i < g->setting.slots; i++) {
+		struct slot s = { .base = GFN(i * PAGES_2M + 6),
+				  .npages = 1,
+				  .kind = SLOT_EMULATED,
+				  .name = "device" };
+
+		must(slot_create(&txn, &s), "slot_create");
+	}
+	commit(g, &txn);
+	return LOOKS;
+}
+
+static void run_mmio_entries(struct bench_guest *g)
+{
+	for (unsigned i = 0; i < LOOKS; i++) {
+		uint64_t gfn = i * 7 % g->setting.slots * PAGES_2M + 6;
+		unsigned handler;
+
+		if (tdp_mmio(&g->tdp, GPA(gfn << PAGE_SHIFT), &handler) != TDP_MMIO)
+			bench_fail("no MMIO entry for frame %#llx", (unsigned long long)gfn);
+	}
+}
+
 static void run_mmio(struct bench_guest *g)
 {
 	for (unsigned i = 0; i < LOOKS; i++) {
@@ -624,6 +653,7 @@ static const struct op ops[] = {
 	{ "dirty-log", "GiB", prepare_log, write_pages, run_get_clear },
 	{ "first-write", "page", prepare_first_writes, before_first_writes, write_pages },
 	{ "attach-dma", "leaf", prepare_big, detach, attach },
+	{ "mmio-entry", "fault", prepare_mmio_entries, NULL, run_mmio_entries },
 	{ "fault-mmio", "fault", prepare_looks, NULL, run_mmio },
 	{ "fault-spurious", "fault", prepare_looks, NULL, run_spurious },
 	{ "translate", "look-up", prepare_looks, NULL, run_translate },

@@ -111,6 +111,7 @@ static const struct instance instances[] = {
 	  .samples = 20 },
 	{ "attach-dma", { .bytes = GIB, .level = 1, .dma = true }, .samples = 50 },
 	{ "fault-spurious", { .level = 1, .slots = 500 }, .samples = 100 },
+	{ "mmio-entry", { .level = 1, .slots = 500 }, .samples = 100 },
 	{ "fault-mmio", { .level = 1, .slots = 500 }, .samples = 100 },
 	{ "translate", { .level = 1, .slots = 500 }, .samples = 100 },
 };
