@@ -393,8 +393,8 @@ CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY   ?= clang-tidy-14
 IMAGE_LIMIT  := 524288
 
-.PHONY: test test-now test-build test-target bench model check-config format format-check tidy \
-	cppcheck layering sizes reproducible lint
+.PHONY: test test-now test-build test-target bench model prove check-config format format-check \
+	tidy cppcheck layering sizes reproducible lint
 test: ## everything: unit tests, fuzzers, checks, target tests (K=substring selects)
 	$(Q)$(DEPS) build run bochs test kernel
 	$(Q)$(MAKE) test-now
@@ -423,6 +423,10 @@ check-config: $(BUILD)/check-config ## check a configuration file without bootin
 model: ## check the models of the MMU's protocols, and that their broken variants fail (K=substring)
 	$(Q)$(DEPS) model
 	$(Q)$(PYTHON) tests/model/run.py --build $(BUILD) $(K:%=-k %)
+
+prove: ## analyse mm/ for run-time errors with Frama-C's Eva (K=substring)
+	$(Q)$(DEPS) prove
+	$(Q)$(PYTHON) tests/prove/run.py --build $(BUILD) $(K:%=-k %)
 
 lint: format-check tidy cppcheck layering mutants-check sizes ## all checks of the sources
 
