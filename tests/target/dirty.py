@@ -2,8 +2,8 @@
 """Dirty logs: the monitor tells exactly which pages a guest has written to, by each way to notice."""
 import re
 
+from lib.live import ask, message, two_guests
 from lib.target import target
-from target.slots import ask, message, two_guests
 
 MEMORY = "40000000"  # 8 MiB, in large pages, that nothing in the guest uses by itself
 

@@ -2,39 +2,9 @@
 """Changing a guest's memory while it runs, by the monitor."""
 import re
 
-from lib.machine import Guest, PROMPT
+from lib.live import ask, boot, message, two_guests
+from lib.machine import Guest
 from lib.target import target
-
-
-def boot(lab, *guests, lamina=None, **options):
-    """The first guest keeps the focus, so that the monitor runs on its core and the others go on."""
-    m = lab.boot(list(guests), lamina={"spare": "32M"} | (lamina or {}), **options)
-    m.wait_started()
-    # All of them, in any order: a message would be taken for the end of a command.
-    for g in guests:
-        m.console.expect(f"guest {g.name}: started on core", 60, anywhere=True)
-    return m
-
-
-def two_guests(lab, by="terminal", **keys):
-    return boot(lab, Guest("by", by, cores=0), Guest("one", "storm", cores=1, **keys))
-
-
-def message(m, text):
-    """A message while the monitor is open; the prompt appears again behind it."""
-    m.expect(text)
-    m.expect(PROMPT)
-
-
-def ask(m, command, *words, guest="one", back="by"):
-    """A line to the small guest `storm` and its answer; the monitor then runs on another core."""
-    tag = f"{m.console.position():x}"
-    m.monitor(f"console {guest}")
-    m.expect(f"--- guest {guest}")
-    answer = m.command(" ".join([command, tag, *words]), fr"\n{tag}: (\w+)\r").group(1)
-    m.monitor(f"console {back}")
-    m.expect(f"--- guest {back}")
-    return answer
 
 
 @target(limit=120)
@@ -136,7 +106,7 @@ def added_memory_survives_reset_and_stop(lab):
     message(m, "guest one: stopped")
     assert "done" in m.monitor("txn one move 40000000 50000000, add 40000000 4K")
     m.monitor("start one")
-    message(m, "guest one: (re)?started on core 1")
+    message(m, "guest one: restarted on core 1", 2)
     assert ask(m, "peek", "50000008") == "abc"
     assert ask(m, "peek", "40000008") == "0"
 
@@ -153,12 +123,35 @@ def budget_for_tables_names_its_setting(lab):
     assert re.search(r"out of memory for page tables \(\d+ KiB\); raise `tables`", text), text
     assert 10 < n < 20, n
     text = m.monitor("mmustat one")
-    assert re.search(r"committed \d+, refused 1;", text), text
+    assert re.search(r"committed \d+, refused 1\b", text), text
     # The guest goes on, and can be reset.
     assert ask(m, "poke", "42002000 77") == "77"
     m.monitor("reset one")
     message(m, "guest one: restarted on core 1")
     assert ask(m, "peek", "44002000") == "77"
+
+
+@target(hosts=("qemu",), limit=120)
+def faults_that_use_the_budget_up_stop_that_guest_only(lab):
+    """What was zapped comes back by faults, but its tables have gone to others meanwhile."""
+    m = two_guests(lab)
+    m.monitor("share big 28M")
+    for n in range(24):
+        gpa = f"{0x40001000 + n * 0x2000000:x}"
+        assert "done" in m.monitor(f"map one big {gpa}")
+        if n < 12:
+            m.monitor(f"zap one {gpa}")
+    m.monitor("console one")
+    m.expect("--- guest one")
+    for n in range(12):
+        m.send(f"fill {n:x} {0x40001000 + n * 0x2000000:x} 1c00 1\r")
+    m.expect(r"out of memory for page tables \(\d+ KiB\); raise `tables` in its section")
+    m.expect("guest one: stopped")
+    m.monitor("console by")
+    m.command("well", "got 'well'")
+    m.monitor("start one")
+    message(m, "guest one: restarted on core 1")
+    assert ask(m, "peek", "40001000") != ""
 
 
 @target(hosts=("qemu",), limit=120)
@@ -208,7 +201,7 @@ def cores_are_held_in_whatever_state(lab):
     message(m, "guest deaf: stopped")
     change_often(m, "deaf")
     m.monitor("start deaf")
-    message(m, "guest deaf: (re)?started")
+    message(m, "guest deaf: restarted")
     change_often(m, "deaf")
     text = m.monitor("guests")
     assert text.count("running") == 4, text
@@ -235,3 +228,39 @@ def both_cores_of_a_stock_kernel_are_held(lab):
     change_often(m, "one", 500)
     m.monitor("console one")
     assert m.shell("echo $((6*7))") == "42"
+    # The monitor on one of the guest's own cores, the other one goes on.
+    m.open_monitor()
+    change_often(m, "one", 200)
+    m.monitor("console one")
+    assert m.shell("echo $((6*8))") == "48"
+
+
+@target(hosts=("qemu",), limit=120)
+def spare_memory_that_does_not_fit_is_reported(lab):
+    m = lab.boot([Guest("one", "storm")], lamina={"spare": "64G"})
+    m.expect(r"lamina.conf:2: no place for the 65536M of spare memory in one piece", timeout=40)
+    m.expect("storm ready", timeout=40)
+    assert "spare: none" in m.monitor("mem")
+    text = m.monitor("add one 40000000 4K")
+    assert "not that much spare memory" in text, text
+
+
+@target(limit=120)
+def zap_is_set_for_each_guest(lab):
+    """What is taken away comes back by faults; without, there are none."""
+    m = boot(lab, Guest("by", "terminal", cores=0), Guest("one", "storm", cores=1, zap="all"),
+             Guest("two", "storm", cores=2))
+    for name, zapped in (("one", True), ("two", False)):
+        m.monitor(f"add {name} 40000000 2M; remove {name} 40000000")
+        ask(m, "peek", "100000", guest=name)
+        text = m.monitor(f"mmustat {name}")
+        fixed = int(re.search(r"fixed (\d+)", text).group(1))
+        assert (fixed > 0) == zapped, (name, text)
+    m.monitor("zap one slot; zap one 0")
+    ask(m, "peek", "100000")
+    before = m.monitor("mmustat one").split("flushes")[0]
+    m.monitor("split one 123000")
+    assert "page at hpa" in m.monitor("pt 123000 one").split("level 1:")[1]
+    assert "1 tables merged" in m.monitor("merge one")
+    ask(m, "peek", "123000")
+    assert re.search(r"fixed \d+", before).group(0) in m.monitor("mmustat one")
