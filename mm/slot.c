@@ -56,7 +56,10 @@ static struct run run_at(const struct slot_set *set, uint32_t *next, uint64_t gf
 	return (struct run){ s, slot_end(s) };
 }
 
-/* Do both translate this frame, and the frames after it, to the same? Kind and name don't count. */
+/*
+ * Do both translate this frame, and the frames after it, to the same, for cores and for devices?
+ * Devices don't see other devices' registers; else kind and name don't count.
+ */
 static bool same_translation(const struct slot *a, const struct slot *b, uint64_t gfn)
 {
 	if (!a || !b)
@@ -64,7 +67,8 @@ static bool same_translation(const struct slot *a, const struct slot *b, uint64_
 	if (a->kind == SLOT_EMULATED || b->kind == SLOT_EMULATED)
 		return a->kind == b->kind && a->handler == b->handler;
 	return slot_pfn(a, GFN(gfn)).v == slot_pfn(b, GFN(gfn)).v && a->access == b->access &&
-	       a->type == b->type && !((a->flags ^ b->flags) & SLOT_LOG);
+	       a->type == b->type && !((a->flags ^ b->flags) & SLOT_LOG) &&
+	       (a->kind == SLOT_DEVICE) == (b->kind == SLOT_DEVICE);
 }
 
 struct gfn_range slot_diff(const struct slot_set *a, const struct slot_set *b, uint64_t from,

@@ -285,7 +285,7 @@ static void adopt_child(const struct tdp_view *w, uint64_t *entry, unsigned leve
 		virt_to_page(tdp_child(w, value))->parent = entry;
 }
 
-/* After the commit, and without `lock`: back-pointers belong to who has layout_lock. */
+/* After the commit, and without `lock`: back-pointers of linked tables belong to who has layout_lock. */
 static void adopt(struct build *b)
 {
 	const struct stage *s = &b->stage;
@@ -324,10 +324,10 @@ static enum status check_view(const struct tdp_view *w, struct slot_txn *txn)
 	for (uint32_t i = 0; i < txn->draft->count; i++) {
 		const struct slot *s = &txn->draft->slot[i];
 
-		if (slot_end(s) > limit)
+		if (slot_end(s) > limit && (w->id == TDP_CPU || tdp_visible(w, s)))
 			return slot_refuse(txn, ERR_RANGE, "beyond what the table can translate",
 					   s);
-		if (s->kind == SLOT_EMULATED)
+		if (s->kind == SLOT_EMULATED || !tdp_visible(w, s))
 			continue;
 		if (w->id == TDP_DMA && s->flags & SLOT_LOG)
 			return slot_refuse(txn, ERR_UNSUPPORTED,
@@ -391,35 +391,68 @@ static enum status prepare_and_lock(struct tdp *t, struct build b[TDP_VIEWS])
 	}
 }
 
+static void merge_at(struct tdp *t, uint64_t border, struct tdp_gather *g)
+{
+	for (unsigned v = 0; v < TDP_VIEWS; v++)
+		if (t->view[v].root && border < tdp_limit(&t->view[v]))
+			tdp_collapse_at(&t->view[v], border, g);
+}
+
+/* Borders of old slots, in order, and the first new slot that ends behind the last one. */
+struct borders {
+	const struct slot_set *old;
+	uint32_t next; /* twice the index, plus one for a slot's end */
+	const struct slot *now, *end;
+};
+
+/* The next border that lies inside of a new slot; false if there is none. */
+static bool next_border(struct borders *b, uint64_t *border)
+{
+	while (b->next < 2 * b->old->count) {
+		const struct slot *s = &b->old->slot[b->next / 2];
+
+		*border = b->next++ % 2 ? slot_end(s) : s->base.v;
+		while (b->now < b->end && slot_end(b->now) <= *border)
+			b->now++;
+		if (b->now < b->end && b->now->base.v < *border)
+			return true;
+	}
+	return false;
+}
+
+/* What is merged before a flush: few tables, since `lock` is held. */
+#define MERGE_PIECE 16
+
 /*
  * Where two slots have become one, or one has grown, a table may be all that one leaf can say. Such
  * places are borders of old slots inside of new ones.
  */
 static void merge_borders(struct tdp *t, const struct slot_set *old)
 {
-	const struct slot *now = t->slots->slot, *end = now + t->slots->count;
+	struct borders b = { old, 0, t->slots->slot, t->slots->slot + t->slots->count };
+	bool more = true;
+	uint64_t border;
 
-	for (uint32_t i = 0; i < 2 * old->count; i++) {
-		const struct slot *s = &old->slot[i / 2];
-		uint64_t border = i % 2 ? slot_end(s) : s->base.v;
+	while (more) {
 		struct tdp_gather g = { 0 };
 
-		/* Borders ascend, and so does the first new slot that ends behind one. */
-		while (now < end && slot_end(now) <= border)
-			now++;
-		if (now == end)
-			break;
-		if (now->base.v >= border)
-			continue;
 		spin_lock(&t->lock);
-		for (unsigned v = 0; v < TDP_VIEWS; v++)
-			if (t->view[v].root)
-				tdp_collapse_at(&t->view[v], border, &g);
+		for (unsigned n = 0; n < MERGE_PIECE && (more = next_border(&b, &border)); n++)
+			merge_at(t, border, &g);
 		if (g.count)
 			tdp_gather_flush(t, &g);
 		spin_unlock(&t->lock);
 		tdp_gather_free(t, &g);
 	}
+}
+
+/* The logs of the draft's slots, with the pages that merging can free if there are no others. */
+static enum status prepare_logs(struct tdp *t, const struct slot_set *draft,
+				struct tdp_log_set **logs)
+{
+	enum status status = tdp_logs_prepare(t, draft, logs);
+
+	return status && tdp_reclaim(t) ? tdp_logs_prepare(t, draft, logs) : status;
 }
 
 /* Under layout_lock. */
@@ -429,15 +462,20 @@ static enum status commit(struct tdp *t, struct slot_txn *txn)
 	struct build b[TDP_VIEWS];
 	struct tdp_gather g = { .logs = t->logs };
 	struct tdp_log_set *logs;
+	enum status status;
 
 	for (unsigned i = 0; i < TDP_VIEWS; i++)
 		b[i] = (struct build){ .view = &t->view[i], .old = old, .new = txn->draft };
 	if (check_draft(t, txn))
 		return txn->error;
-	if (tdp_logs_prepare(t, txn->draft, &logs))
+	if (prepare_logs(t, txn->draft, &logs))
 		return slot_refuse(txn, ERR_NOMEM, "the guest's budget has no page for a dirty log",
 				   NULL);
-	if (prepare_and_lock(t, b)) {
+	status = prepare_and_lock(t, b);
+	/* What the guest has had split, it can spare. */
+	if (status && tdp_reclaim(t))
+		status = prepare_and_lock(t, b);
+	if (status) {
 		tdp_logs_discard(t, logs);
 		return slot_refuse(txn, ERR_NOMEM, "the guest's budget has no page for a table",
 				   NULL);
@@ -474,7 +512,8 @@ enum status tdp_begin(struct tdp *t, struct slot_txn *txn, unsigned room)
 	txn->base_version = t->slots->version;
 	if (room > SLOT_MAX - t->slots->count)
 		slot_refuse(txn, ERR_RANGE, "too many slots", NULL);
-	else if (!(txn->draft = slot_set_copy(t->budget, t->slots, room)))
+	else if (!(txn->draft = slot_set_copy(t->budget, t->slots, room)) &&
+		 !(tdp_reclaim(t) && (txn->draft = slot_set_copy(t->budget, t->slots, room))))
 		slot_refuse(txn, ERR_NOMEM, "the guest's budget has no page for the slots", NULL);
 	spin_unlock(&t->layout_lock);
 	if (txn->error)

@@ -51,15 +51,15 @@ uint64_t tdp_root(const struct tdp *t, enum tdp_view_id view)
 static enum status check_reach(const struct tdp_view *w)
 {
 	const struct slot_set *set = w->tdp->slots;
-	uint64_t limit = tdp_limit(w);
+	uint64_t frames = BIT(w->format->maxphyaddr - PAGE_SHIFT);
 
-	if (limit < BIT(SLOT_GFN_BITS) && slot_next(set, GFN(limit)))
-		return ERR_RANGE;
-	for (uint32_t i = 0; i < set->count; i++)
-		if (set->slot[i].kind != SLOT_EMULATED &&
-		    set->slot[i].pfn.v + set->slot[i].npages >
-			    BIT(w->format->maxphyaddr - PAGE_SHIFT))
+	for (uint32_t i = 0; i < set->count; i++) {
+		const struct slot *s = &set->slot[i];
+
+		if (tdp_visible(w, s) &&
+		    (slot_end(s) > tdp_limit(w) || s->pfn.v + s->npages > frames))
 			return ERR_RANGE;
+	}
 	return OK;
 }
 

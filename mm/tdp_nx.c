@@ -55,25 +55,37 @@ static bool still_needed(struct tdp_view *w, struct page *page, struct tdp_gathe
 	return needed;
 }
 
+/* The region, and what is above it if that is all that one leaf can say now, whoever split it. */
+static void merge(struct tdp_view *w, struct page *page, struct tdp_gather *g)
+{
+	uint64_t base;
+
+	if (tdp_table_base(w, page, &base) && tdp_collapse_table(w, page, g))
+		tdp_collapse_at(w, base, g);
+}
+
 /* Under layout_lock. */
 static unsigned recover(struct tdp *t, unsigned max)
 {
 	struct tdp_view *w = &t->view[TDP_CPU];
 	struct tdp_gather g = { 0 };
-	unsigned merged = 0;
+	uint64_t before;
+	unsigned merged;
 
 	spin_lock(&t->lock);
+	before = t->stats.collapses;
 	for (unsigned n = min_u64(max, t->nx_list.count); n > 0; n--) {
 		struct page *page = page_list_first(&t->nx_list);
 
 		/* To the end of the list; if it is merged, freeing it takes it off. */
 		page_list_remove(&t->nx_list, page);
 		page_list_append(&t->nx_list, page);
-		if (!still_needed(w, page, &g) && tdp_collapse_table(w, page, &g))
-			merged++;
+		if (!still_needed(w, page, &g))
+			merge(w, page, &g);
 	}
 	if (g.count)
 		tdp_gather_flush(t, &g);
+	merged = (unsigned)(t->stats.collapses - before);
 	t->stats.nx_recovered += merged;
 	spin_unlock(&t->lock);
 	tdp_gather_free(t, &g);

@@ -77,7 +77,7 @@ bool tdp_collapse_table(struct tdp_view *w, struct page *page, struct tdp_gather
 		return false;
 	tdp_set_entry(w, page->parent, level, leaf, TDP_COLLAPSE);
 	tdp_gather_range(g, w->id, base, base + spte_span(level));
-	tdp_list_add(&g->trees[w->id], table);
+	tdp_list_add(&g->tables[w->id], table);
 	w->tdp->stats.collapses++;
 	return true;
 }
@@ -159,7 +159,7 @@ uint64_t tdp_collapse(struct tdp *t, gfn_t start, uint64_t npages)
 	return freed;
 }
 
-void tdp_reclaim(struct tdp *t)
+uint64_t tdp_reclaim(struct tdp *t)
 {
-	collapse(t, ALL_GFNS, t->logs);
+	return collapse(t, ALL_GFNS, t->logs);
 }

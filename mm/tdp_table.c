@@ -8,7 +8,7 @@
  * because their formats have no such right. Emulated devices leave a trace only in formats that have
  * MMIO entries.
  */
-static bool visible(const struct tdp_view *w, const struct slot *s)
+bool tdp_visible(const struct tdp_view *w, const struct slot *s)
 {
 	if (s->kind == SLOT_EMULATED)
 		return w->id == TDP_CPU && w->format->mmio;
@@ -40,7 +40,7 @@ enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, u
 	unsigned access;
 	pfn_t pfn;
 
-	while (s && s < end && !visible(w, s))
+	while (s && s < end && !tdp_visible(w, s))
 		s++;
 	if (!s || s == end || s->base.v >= base + span)
 		return TDP_SHAPE_EMPTY;

@@ -17,6 +17,9 @@ static inline uint64_t tdp_limit(const struct tdp_view *w)
 	return min_u64(BIT(SLOT_GFN_BITS), BIT(w->format->gpa_bits - PAGE_SHIFT));
 }
 
+/* Does the view map the slot at all? */
+bool tdp_visible(const struct tdp_view *w, const struct slot *s);
+
 /* What a layout asks of the entry that spans [base, base + spte_span(level)). */
 enum tdp_shape {
 	TDP_SHAPE_EMPTY, /* no slot in the span */
@@ -88,7 +91,7 @@ static inline unsigned tdp_table_level(const struct page *page)
 /* An empty, fresh table for entries of `level`, or NULL. Any locks. */
 uint64_t *tdp_table_alloc(struct tdp *t, unsigned level);
 
-/* Free one fresh or unlinked table, or it with all below it. Not with `lock` held. */
+/* Free one fresh or unlinked table, or it with all below it. Not with `lock` held, unless fresh. */
 void tdp_table_free(struct tdp *t, uint64_t *table);
 void tdp_tree_free(struct tdp_view *w, uint64_t *table);
 
@@ -198,7 +201,10 @@ void tdp_log_entry(const struct tdp_view *w, const struct tdp_log_set *logs, uin
 /* The same for the tables of a gather, after its flush. */
 void tdp_log_tables(struct tdp *t, const struct tdp_gather *g);
 
-/* The guest's budget is exhausted: merge whatever can be merged. Under layout_lock alone. */
-void tdp_reclaim(struct tdp *t);
+/*
+ * The guest's budget is exhausted: merge whatever can be merged. Returns the number of
+ * tables freed. Under layout_lock alone.
+ */
+uint64_t tdp_reclaim(struct tdp *t);
 
 #endif

@@ -81,45 +81,45 @@ void tdp_zap_all(struct tdp *t)
 	spin_unlock(&t->layout_lock);
 }
 
-/* Zap what one entry of a live table points to. */
-static void zap_entry(struct tdp_view *w, struct page *page, uint64_t base)
+/* Zap what one entry of a live table points to. Under both locks; the caller frees. */
+static void zap_entry(struct tdp_view *w, struct page *page, uint64_t base, struct tdp_gather *g)
 {
 	unsigned level = tdp_table_level(page) + 1;
 	uint64_t *entry = page->parent;
-	struct tdp *t = w->tdp;
-	struct tdp_gather g = { .logs = t->logs };
 
-	tdp_gather_range(&g, w->id, base, base + spte_span(level));
-	spin_lock(&t->lock);
+	tdp_gather_range(g, w->id, base, base + spte_span(level));
 	tdp_set_entry(w, entry, level, SPTE_FROZEN, TDP_FREEZE);
-	tdp_list_add(&g.trees[w->id], page_to_virt(page));
-	tdp_gather_flush(t, &g);
+	tdp_list_add(&g->trees[w->id], page_to_virt(page));
+	tdp_gather_flush(w->tdp, g);
 	tdp_set_entry(w, entry, level, SPTE_EMPTY, TDP_THAW);
-	t->stats.zaps++;
-	spin_unlock(&t->lock);
-	tdp_gather_free(t, &g);
+	w->tdp->stats.zaps++;
 }
 
 enum status tdp_zap_table(struct tdp *t, hpa_t table)
 {
 	struct tdp_view *w = &t->view[TDP_CPU];
 	enum status status = ERR_NOT_FOUND;
+	struct tdp_gather g;
 	struct page *page;
 	uint64_t base;
 
 	if (!page_pool_has(table))
 		return ERR_NOT_FOUND;
 	spin_lock(&t->layout_lock);
+	spin_lock(&t->lock);
 	/*
-	 * Whoever freed the page had this lock, so what it is now it stays. Being linked, up to the
-	 * root, is the proof that it is a table of this guest.
+	 * Whoever frees a table of this guest has one of the locks, so if it is one now it stays one.
+	 * Being linked, up to the root, is the proof.
 	 */
+	g = (struct tdp_gather){ .logs = t->logs };
 	page = virt_to_page(hpa_to_virt(table));
 	if (page->owner == t->budget && page->parent && tdp_table_level(page) &&
 	    tdp_table_base(w, page, &base)) {
-		zap_entry(w, page, base);
+		zap_entry(w, page, base, &g);
 		status = OK;
 	}
+	spin_unlock(&t->lock);
+	tdp_gather_free(t, &g);
 	spin_unlock(&t->layout_lock);
 	return status;
 }

@@ -168,6 +168,8 @@ static bool expressible(const struct model *m, const struct variant *table)
 	for (unsigned i = 0; i < m->count; i++) {
 		const struct slot *s = &m->slot[i];
 
+		if (table != v && (s->kind == SLOT_DEVICE || !(s->access & ACCESS_RW)))
+			continue; /* devices do not see it */
 		if (s->pfn.v + s->npages > BIT(table->walk.maxphyaddr - PAGE_SHIFT) ||
 		    s->base.v + s->npages > BIT(table->walk.gpa_bits - PAGE_SHIFT) ||
 		    (table == v && !(table->legal >> s->access & 1)))

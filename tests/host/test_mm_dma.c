@@ -220,6 +220,55 @@ static void test_execute_only(void **state unused)
 	assert_true(device_reaches(0));
 }
 
+/* Devices see memory and not registers: the kind of a slot matters to them. */
+static void change_kind(enum slot_kind from, enum slot_kind to)
+{
+	struct slot s = ram(0, BIG_PAGES, 4 * BIG_PAGES);
+	struct translation tr;
+	struct slot_txn txn;
+
+	no_iommu();
+	s.access = ACCESS_RW;
+	s.kind = (uint8_t)from;
+	create(s);
+	assert_int_equal(attach_iommu(&iommus[0]), OK);
+	assert_int_equal(machine_translate_in(TDP_DMA, 5, &tr), from != SLOT_DEVICE);
+	begin(&txn, 0);
+	s.kind = (uint8_t)to;
+	assert_int_equal(slot_replace(&txn, &s), OK);
+	commit(&txn);
+	assert_int_equal(machine_translate_in(TDP_DMA, 5, &tr), to != SLOT_DEVICE);
+}
+
+static void test_registers_become_memory(void **state unused)
+{
+	change_kind(SLOT_DEVICE, SLOT_RAM);
+}
+
+static void test_memory_becomes_registers(void **state unused)
+{
+	change_kind(SLOT_RAM, SLOT_DEVICE);
+}
+
+/* What devices do not see may lie beyond the reach of their IOMMU. */
+static void test_far_registers(void **state unused)
+{
+	uint64_t end = BIT(iommus[2].walk.gpa_bits - PAGE_SHIFT);
+	struct slot s = ram(end + 7, 4, 9);
+
+	no_iommu();
+	if (format.gpa_bits <= iommus[2].walk.gpa_bits)
+		return;
+	s.kind = SLOT_DEVICE;
+	s.access = ACCESS_RW;
+	s.type = MEM_UC;
+	create(s);
+	assert_int_equal(attach_iommu(&iommus[2]), OK);
+	create(ram(3, 4, 9));
+	delete (end + 7);
+	create(s);
+}
+
 static const struct mm_test tests[] = {
 	TEST(test_attach),
 	TEST(test_attach_without_memory),
@@ -228,6 +277,9 @@ static const struct mm_test tests[] = {
 	TEST(test_cores_matters),
 	TEST(test_sizes_in_place),
 	TEST(test_execute_only),
+	TEST(test_registers_become_memory),
+	TEST(test_memory_becomes_registers),
+	TEST(test_far_registers),
 };
 
 int main(void)

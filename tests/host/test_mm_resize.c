@@ -320,6 +320,85 @@ static void test_exhausted_budget_merges_first(void **state unused)
 	budget.limit = limit;
 }
 
+static void split_many(void)
+{
+	struct tdp_fault f;
+
+	for (uint64_t gfn = gib; gfn < gib + min_u64(gib, 40 * BIG_PAGES); gfn += BIG_PAGES)
+		assert_int_equal(fault(gfn, ACCESS_X, &f), TDP_FIXED);
+}
+
+/* A transaction, too, gets the pages that merging frees: for its draft, its logs and its tables. */
+static void test_transaction_merges_first(void **state unused)
+{
+	struct slot s = ram(3 * gib, 1, 3);
+	uint64_t limit = budget.limit;
+	struct slot_txn txn;
+
+	if (large_slot() == 1)
+		return;
+	nx_huge();
+	split_many();
+	budget.limit = budget.used;
+	assert_int_equal(tdp_begin(&tdp, &txn, 1), OK);
+	budget.limit = limit;
+	split_many();
+	budget.limit = budget.used;
+	assert_int_equal(slot_create(&txn, &s), OK);
+	assert_int_equal(try_commit(&txn), OK);
+	budget.limit = limit;
+	expect_all_mapped(ACCESS_RW);
+}
+
+/* A region that two slots shared when it was split is one page again when one slot has it all. */
+static void test_nx_recovery_of_merged_slots(void **state unused)
+{
+	struct slot_txn txn;
+	struct tdp_fault f;
+
+	view = &tdp.view[TDP_CPU];
+	if (format.max_level == 1 || spte_span(format.max_level) > gib)
+		return;
+	tdp_set_nx_huge(&tdp, true);
+	create(ram(gib, gib / 2, 4 * gib));
+	create(ram(gib + gib / 2, gib / 2, 4 * gib + gib / 2));
+	assert_int_equal(fault(gib + 5, ACCESS_X, &f), TDP_FIXED);
+	begin(&txn, 0);
+	assert_int_equal(slot_delete(&txn, GFN(gib + gib / 2)), OK);
+	assert_int_equal(slot_resize(&txn, GFN(gib), gib), OK);
+	commit(&txn);
+	while (tdp.nx_list.count)
+		tdp_nx_recover(&tdp, 100);
+	machine_check();
+	assert_int_equal(level_of(gib + 5), format.max_level);
+}
+
+/* Many merged borders cost few flushes. */
+static void test_merged_borders_share_flushes(void **state unused)
+{
+	uint64_t before;
+	struct slot_txn txn;
+
+	if (format.max_level == 1)
+		return;
+	begin(&txn, 64);
+	for (uint64_t i = 0; i < 64; i++) {
+		uint64_t at = i * BIG_PAGES + (i ? 1 : 0), pages = BIG_PAGES + (i ? 0 : 1);
+		struct slot s = ram(at, pages, 64 * BIG_PAGES + at);
+
+		assert_int_equal(slot_create(&txn, &s), OK);
+	}
+	commit(&txn);
+	before = tdp_stats(&tdp).flushes;
+	begin(&txn, 0);
+	for (uint64_t i = 1; i < 64; i++)
+		assert_int_equal(slot_delete(&txn, GFN(i * BIG_PAGES + 1)), OK);
+	assert_int_equal(slot_resize(&txn, GFN(0), 64 * BIG_PAGES + 1), OK);
+	commit(&txn);
+	assert_in_range(tdp_stats(&tdp).flushes - before, 1, 9);
+	expect_mapped(BIG_PAGES, 65 * BIG_PAGES, 2);
+}
+
 static void test_zap_by_back_pointer(void **state unused)
 {
 	struct tdp_walk w;
@@ -387,6 +466,9 @@ static const struct mm_test tests[] = {
 	TEST(test_nx_switch_zaps_only_if_it_must),
 	TEST(test_nx_and_transactions),
 	TEST(test_exhausted_budget_merges_first),
+	TEST(test_transaction_merges_first),
+	TEST(test_nx_recovery_of_merged_slots),
+	TEST(test_merged_borders_share_flushes),
 	TEST(test_zap_by_back_pointer),
 	TEST(test_back_pointers_after_commits),
 };
