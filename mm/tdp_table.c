@@ -10,9 +10,9 @@
  */
 bool tdp_visible(const struct tdp_view *w, const struct slot *s)
 {
-	if (s->kind == SLOT_EMULATED)
-		return w->id == TDP_CPU && w->format->mmio;
-	return (w->id == TDP_CPU || s->kind != SLOT_DEVICE) && s->access & w->format->rights;
+	if (s->access & w->format->rights)
+		return w->id == TDP_CPU || s->kind != SLOT_DEVICE;
+	return s->kind == SLOT_EMULATED && w->id == TDP_CPU && w->format->mmio;
 }
 
 static bool is_logged(const struct tdp_view *w, const struct slot *s)
@@ -46,17 +46,15 @@ enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, u
 		return TDP_SHAPE_EMPTY;
 	if (s->base.v > base || slot_end(s) < base + span)
 		return TDP_SHAPE_TABLE;
-	/* At any level: hardware looks at the bits of every entry that it walks through. */
-	if (s->kind == SLOT_EMULATED) {
+	pfn = slot_pfn(s, GFN(base));
+	access = leaf_access(w, s, level);
+	if (level > w->format->max_level || !IS_ALIGNED(pfn.v, span) || !access) {
+		if (s->kind != SLOT_EMULATED)
+			return TDP_SHAPE_TABLE;
+		/* At any level: hardware looks at the bits of every entry that it walks through. */
 		*leaf = spte_make_mmio(w->format, s->handler);
 		return TDP_SHAPE_MMIO;
 	}
-	if (level > w->format->max_level)
-		return TDP_SHAPE_TABLE;
-	pfn = slot_pfn(s, GFN(base));
-	access = leaf_access(w, s, level);
-	if (!IS_ALIGNED(pfn.v, span) || !access)
-		return TDP_SHAPE_TABLE;
 	*leaf = spte_make_leaf(w->format, pfn, level, access, (enum mem_type)s->type);
 	if (is_logged(w, s) && w->tdp->log_mode != TDP_LOG_WP)
 		*leaf &= ~w->format->dirty;
@@ -88,8 +86,8 @@ static bool legal(const struct tdp_view *w, uint64_t old, uint64_t value, unsign
 
 	switch (change) {
 	case TDP_FILL:
-		return from == SPTE_STATE_EMPTY &&
-		       (to == SPTE_STATE_LEAF || to == SPTE_STATE_TABLE || to == SPTE_STATE_MMIO);
+		return from == SPTE_STATE_EMPTY && to != SPTE_STATE_EMPTY &&
+		       to != SPTE_STATE_FROZEN;
 	case TDP_SPLIT:
 		return from == SPTE_STATE_LEAF && to == SPTE_STATE_TABLE && splits(w, old, value);
 	case TDP_COLLAPSE:
