@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import hostside, target  # noqa: E402
 from lib.report import FAIL, Report, Result  # noqa: E402
 
-CHECKS = ("layering", "sizes", "mutants-check")
+CHECKS = ("layering", "sizes", "mutants-check", "bench-mm-counts")
 
 
 def parse_args():
