@@ -3,7 +3,7 @@
 import re
 
 from lib.live import ask, boot, message, two_guests
-from lib.machine import Guest
+from lib.machine import PROMPT, Guest
 from lib.target import target
 
 
@@ -248,8 +248,9 @@ def spare_memory_that_does_not_fit_is_reported(lab):
 @target(limit=120)
 def zap_is_set_for_each_guest(lab):
     """What is taken away comes back by faults; without, there are none."""
-    m = boot(lab, Guest("by", "terminal", cores=0), Guest("one", "storm", cores=1, zap="all"),
-             Guest("two", "storm", cores=2))
+    m = boot(lab, Guest("by", "terminal", cores=0),
+             Guest("one", "storm", cores=1, zap="all", nx_hugepages="off"),
+             Guest("two", "storm", cores=2, nx_hugepages="off"))
     for name, zapped in (("one", True), ("two", False)):
         m.monitor(f"add {name} 40000000 2M; remove {name} 40000000")
         ask(m, "peek", "100000", guest=name)
