@@ -60,7 +60,8 @@ static void refused(struct hyp_pgtable *pt)
 }
 
 static const uint64_t addresses[] = { 0xffffffff80000000ull, 0xffffffff80200000ull,
-				      0xffffb00000000000ull, AREA + PAGE_SIZE, AREA + SIZE_2M, 0 };
+				      0xffffb00000000000ull, AREA + PAGE_SIZE,
+				      AREA + SIZE_2M,        0 };
 
 static void use(struct hyp_pgtable *pt)
 {
@@ -70,8 +71,8 @@ static void use(struct hyp_pgtable *pt)
 	void *va;
 
 	s = hyp_map(pt, addresses[0], HPA(0x200000), SIZE_2M, ACCESS_RX, MEM_WB);
-	s = hyp_map(pt, addresses[1], HPA(0x7fff000), 2 * PAGE_SIZE, any_bool() ? ACCESS_RW : ACCESS_R,
-		    (enum mem_type)any_between(0, 2));
+	s = hyp_map(pt, addresses[1], HPA(0x7fff000), 2 * PAGE_SIZE,
+		    any_bool() ? ACCESS_RW : ACCESS_R, (enum mem_type)any_between(0, 2));
 	s = hyp_map(pt, addresses[1] - PAGE_SIZE, HPA(0), 2 * PAGE_SIZE, ACCESS_R, MEM_UC);
 	//@ check overlap: s != OK;
 	s = hyp_map(pt, 0xffff900000000000ull, HPA(SIZE_1G), SIZE_1G + SIZE_2M, ACCESS_RW, MEM_WB);
@@ -80,8 +81,8 @@ static void use(struct hyp_pgtable *pt)
 	s = hyp_map_area(pt, HPA(any_u64()), BIT(53), ACCESS_R, MEM_UC, &va);
 	//@ check area_invalid: s == ERR_INVALID;
 	if (hyp_window_init(pt, &w, addresses[2]) == OK) {
-		(void)hyp_window_show(&w, HPA(any_between(0, BIT(52) - 1)), any_bool() ? ACCESS_RW : 1,
-				      (enum mem_type)any_between(0, 2));
+		(void)hyp_window_show(&w, HPA(any_between(0, BIT(52) - 1)),
+				      any_bool() ? ACCESS_RW : 1, (enum mem_type)any_between(0, 2));
 		hyp_window_hide(&w);
 	}
 	//@ loop unroll 6;

@@ -14,11 +14,11 @@
 #define __atomic_load_n(p, order)         (*(p))
 #define __atomic_store_n(p, value, order) ((void)(*(p) = (value)))
 #define __atomic_thread_fence(order)      ((void)0)
-#define __atomic_exchange_n(p, value, order) \
-	({                                   \
+#define __atomic_exchange_n(p, value, order)  \
+	({                                    \
 		__typeof__(*(p)) old_ = *(p); \
-		*(p) = (value);              \
-		old_;                        \
+		*(p) = (value);               \
+		old_;                         \
 	})
 #define __atomic_fetch_add(p, value, order)   \
 	({                                    \
@@ -42,6 +42,29 @@
 		same_;                                                       \
 	})
 #define __builtin_ia32_pause() ((void)0)
+
+/* Eva knows nothing of these builtins but their types. */
+static inline int prove_ctz(uint64_t x)
+{
+	int n = 0;
+
+	//@ loop unroll 64;
+	for (; n < 63 && !(x & 1); n++)
+		x >>= 1;
+	return n;
+}
+
+static inline int prove_popcount(uint64_t x)
+{
+	int n = 0;
+
+	//@ loop unroll 64;
+	for (; x; x &= x - 1)
+		n++;
+	return n;
+}
+#define __builtin_ctzll(x)      prove_ctz(x)
+#define __builtin_popcountll(x) prove_popcount(x)
 
 /* A broken invariant is an alarm: the precondition of this function. */
 /*@ requires no_panic: \false;

@@ -4,7 +4,8 @@
 
 usage: tests/prove/run.py [--build DIR] [-k SUBSTRING] [-j JOBS]
 
-A driver is tests/prove/X.c; `// sources:` names what it is linked with, `// options:` adds to Eva's.
+A driver is tests/prove/X.c; `// sources:` names what it is linked with, `// options:` adds to Eva's,
+`// small: N` gives tables 2^N entries.
 """
 import argparse
 import concurrent.futures
@@ -22,7 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 KNOWN = HERE / "alarms.txt"
 LIMIT_S = 400
-CPP = "-I. -Iinclude -include tests/prove/prove.h"
+CPP = f"-I{ROOT} -I{ROOT}/include -include {HERE}/prove.h"
 EVA = ["-eva", "-eva-precision", "5", "-eva-unroll-recursive-calls", "12", "-eva-no-print",
        "-eva-msg-key=-initial-state"]
 
@@ -42,6 +43,24 @@ def tagged(driver, tag):
     return " ".join(re.findall(rf"^// {tag}:(.*)$", text, re.M)).split()
 
 
+def sources(driver):
+    """In the order named; a pattern stands for the files that there are."""
+    found = [sorted(str(p) for p in ROOT.glob(s))
+             for s in tagged(driver, "sources")]
+    return [path for paths in found for path in paths]
+
+
+def shrink(folder, bits):
+    """A copy of spte.h in which tables have 2^bits entries: frama-c looks here first."""
+    text = (ROOT / "mm/spte.h").read_text()
+    for name, value in (("SPTE_PER_TABLE", f"{1 << bits}u"), ("SPTE_LEVEL_SHIFT", f"{bits}")):
+        text, n = re.subn(rf"^(#define {name}\s+)\S+", rf"\g<1>{value}", text, flags=re.M)
+        if n != 1:
+            raise SystemExit(f"run.py: mm/spte.h does not define {name} as expected")
+    (folder / "mm").mkdir()
+    (folder / "mm/spte.h").write_text(text)
+
+
 def read_known():
     """{(driver, file, function, kind, property)}: each such line of alarms.txt."""
     known = set()
@@ -51,14 +70,15 @@ def read_known():
     return known
 
 
-def read_alarms(driver, path):
-    with open(path, newline="") as f:
+def read_alarms(driver, table):
+    with open(table, newline="") as f:
         rows = csv.reader(f, delimiter="\t", quoting=csv.QUOTE_NONE)
         next(rows)
         for directory, file, line, function, kind, _status, text in rows:
             if function.startswith("Frama_C_show_each"):
                 continue
-            key = (driver, f"{directory}/{file}", function, kind, " ".join(text.split()))
+            path = os.path.relpath(os.path.join(directory, file), ROOT)
+            key = (driver, path, function, kind, " ".join(text.split()))
             yield key, line
 
 
@@ -73,14 +93,17 @@ def run(driver, build):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     log, table = folder / "log", folder / "alarms.csv"
+    small = tagged(driver, "small")
+    if small:
+        shrink(folder, int(small[0]))
     args = ["frama-c", "-machdep", "gcc_x86_64", "-c11", f"-cpp-extra-args={CPP}",
-            "-kernel-warn-key", "annot-error=abort", f"tests/prove/{driver}.c",
-            *tagged(driver, "sources"), *EVA, *tagged(driver, "options"),
+            "-kernel-warn-key", "annot-error=abort", str(HERE / f"{driver}.c"),
+            *sources(driver), *EVA, *tagged(driver, "options"),
             "-then", "-report-csv", str(table), "-report-no-proven"]
     begin = time.monotonic()
     try:
         with open(log, "w") as f:
-            status = subprocess.run(args, cwd=ROOT, stdout=f, stderr=subprocess.STDOUT,
+            status = subprocess.run(args, cwd=folder, stdout=f, stderr=subprocess.STDOUT,
                                     stdin=subprocess.DEVNULL, timeout=LIMIT_S,
                                     check=False).returncode
     except subprocess.TimeoutExpired:

@@ -26,7 +26,8 @@ static void make_leaf(const struct spte_format *f, unsigned level, unsigned acce
 	uint64_t leaf;
 	bool is_leaf;
 
-	leaf = spte_make_leaf(f, PFN(any_between(0, frames / span - 1) * span), level, access, type);
+	leaf = spte_make_leaf(f, PFN(any_between(0, frames / span - 1) * span), level, access,
+			      type);
 	if (!(access & f->rights)) {
 		//@ check empty: leaf == 0;
 		return;
@@ -53,8 +54,8 @@ static void format(const struct spte_format *f, unsigned level)
 			if (level <= f->max_level && spte_access_legal(f, access))
 				make_leaf(f, level, access, (enum mem_type)type);
 	if (level > 1) {
-		is_table = spte_is_table(
-			f, spte_make_table(f, HPA(any_u64() & f->addr), level), level);
+		is_table = spte_is_table(f, spte_make_table(f, HPA(any_u64() & f->addr), level),
+					 level);
 		//@ check is_table: is_table;
 	}
 	(void)spte_make_mmio(f, (unsigned)any_between(0, SPTE_MMIO_HANDLERS - 1));
@@ -64,12 +65,22 @@ static void format(const struct spte_format *f, unsigned level)
 /* Each combination of capabilities by itself, so that the format's fields are constants. */
 static void formats(unsigned level, unsigned caps)
 {
-	struct ept_caps ept = { (uint8_t)any_between(0, 255), caps & 1, caps & 2, caps & 4,
-				caps & 8, caps & 16, caps & 32 };
+	struct ept_caps ept = { (uint8_t)any_between(0, 255),
+				caps & 1,
+				caps & 2,
+				caps & 4,
+				caps & 8,
+				caps & 16,
+				caps & 32 };
 	struct npt_caps npt = { (uint8_t)any_between(0, 255), (uint8_t)any_between(0, 63), caps & 1,
 				caps & 2 };
-	struct vtd_caps vtd = { (uint8_t)any_between(0, 255), (uint8_t)any_between(0, 255),
-				caps & 1, caps & 2, caps & 4, caps & 8, caps & 16 };
+	struct vtd_caps vtd = { (uint8_t)any_between(0, 255),
+				(uint8_t)any_between(0, 255),
+				caps & 1,
+				caps & 2,
+				caps & 4,
+				caps & 8,
+				caps & 16 };
 	struct amdvi_caps amdvi = { (uint8_t)any_between(0, 255), (uint8_t)any_between(0, 255),
 				    (uint8_t)(caps & 3) };
 	struct spte_format f;
