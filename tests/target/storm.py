@@ -66,7 +66,7 @@ def storm(lab, m, transactions, *switches):
         m.monitor("console storm")
         m.expect("--- guest storm")
         tag = f"{m.console.position():x}"
-        found = m.command(f"check {tag}", fr"{tag}: checked, loops (\d+)\r|FAIL .*", timeout=30)
+        found = m.command(f"check {tag}", fr"{tag}: checked, loops (\d+)\r|FAIL [^\r]*\r", timeout=30)
         assert found.group(1), found.group(0)
     return (f"{PARTS * repeats * TRANSACTIONS} transactions in {time.monotonic() - start:.0f} s",
             int(found.group(1)))
