@@ -170,6 +170,15 @@ static noinline void handle_ept(struct vcpu *v, uint32_t reason)
 	vcpu_exit_end(v, EXIT_TDP);
 }
 
+/* The list has been emptied. What was being delivered goes on, as after a violation. */
+static void handle_list_full(struct vcpu *v, uint32_t reason)
+{
+	vcpu_exit_begin(v, EXIT_TDP, reason, 0);
+	block_nmi_again(vmcs_read_nat(VMCS_EXIT_QUALIFICATION));
+	vmx_requeue_event(v);
+	vcpu_exit_end(v, EXIT_TDP);
+}
+
 static noinline void handle_denied(struct vcpu *v, uint32_t reason)
 {
 	vcpu_exit_begin(v, EXIT_DENIED, reason, 0);
@@ -241,12 +250,7 @@ static noinline void handle_rare(struct vcpu *v, uint32_t reason)
 		vcpu_exit_end(v, EXIT_NMI_WINDOW);
 		break;
 	case REASON_PML_FULL:
-		/* The list is empty again. What was being delivered goes on, as after a violation. */
-		q = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
-		vcpu_exit_begin(v, EXIT_TDP, reason, 0);
-		block_nmi_again(q);
-		vmx_requeue_event(v);
-		vcpu_exit_end(v, EXIT_TDP);
+		handle_list_full(v, reason);
 		break;
 	case REASON_INIT:
 	case REASON_SIPI:
