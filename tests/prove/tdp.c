@@ -297,6 +297,9 @@ int main(void)
 	if (spte_format_ept(&cpu, &ept) != OK || spte_format_vtd(&dma, &vtd) != OK)
 		return 1;
 	with(&cpu, &dma, 1000);
+	//@ loop unroll 16;
+	for (int allocations = 0; allocations < 24; allocations += 3)
+		with(&cpu, &dma, allocations);
 	Frama_C_show_each_end();
 	return 0;
 }
