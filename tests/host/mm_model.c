@@ -35,7 +35,12 @@ static enum status check(const struct slot *s)
 		return ERR_INVALID;
 	if (s->base.v + s->npages > BIT(36) || s->pfn.v + s->npages > BIT(40))
 		return ERR_RANGE;
-	if (s->type > MEM_WC || s->kind > SLOT_SHARED || s->access == 0 || s->access > 7)
+	if (s->kind == SLOT_EMULATED)
+		return s->access || s->pfn.v || s->flags || s->type > MEM_WC || s->handler > 1023
+			       ? ERR_INVALID
+			       : OK;
+	if (s->type > MEM_WC || s->kind > SLOT_SHARED || s->access == 0 || s->access > 7 ||
+	    s->handler)
 		return ERR_INVALID;
 	if ((s->kind == SLOT_ROM && w) || (s->kind == SLOT_DEVICE && x))
 		return ERR_INVALID;

@@ -105,6 +105,7 @@ static struct slot slot_of(const struct op *op)
 			      .type = op->type,
 			      .kind = op->slot_kind,
 			      .flags = op->flags,
+			      .handler = op->handler,
 			      .name = "op" };
 }
 
@@ -172,7 +173,7 @@ static bool expressible(const struct model *m, const struct variant *table)
 			continue; /* devices do not see it */
 		if (s->pfn.v + s->npages > BIT(table->walk.maxphyaddr - PAGE_SHIFT) ||
 		    s->base.v + s->npages > BIT(table->walk.gpa_bits - PAGE_SHIFT) ||
-		    (table == v && !(table->legal >> s->access & 1)))
+		    (table == v && s->kind != SLOT_EMULATED && !(table->legal >> s->access & 1)))
 			return false;
 		/* Of a log's pages the right to write is taken away; and devices write unseen. */
 		if (s->flags && (table != v || !(table->legal >> (s->access & ~ACCESS_W) & 1)))
@@ -259,7 +260,7 @@ static void fault_at(const struct op *op)
 	r = tdp_fault(&tdp, &f);
 	excuse = may_lack_memory(&a);
 	assert_int_equal(f.has_slot, s != NULL);
-	if (!s || (f.access & ACCESS_W && !(s->access & ACCESS_W))) {
+	if (!s || s->kind == SLOT_EMULATED || (f.access & ACCESS_W && !(s->access & ACCESS_W))) {
 		assert_int_equal(r, TDP_MMIO);
 	} else if (f.access & ~s->access) {
 		assert_int_equal(r, TDP_ERROR);
@@ -366,6 +367,22 @@ static void detach(void)
 	iommu = NULL;
 }
 
+static void mmio(const struct op *op)
+{
+	const struct slot *s = model_find(&now, op->gfn);
+	struct translation tr;
+	unsigned handler;
+	enum tdp_result r;
+
+	if (op->gfn >> (v->walk.gpa_bits - PAGE_SHIFT))
+		return;
+	machine_translate(op->gfn, &tr);
+	r = tdp_mmio(&tdp, GPA(op->gfn << PAGE_SHIFT | 4), &handler);
+	assert_int_equal(r, tr.mmio ? TDP_MMIO : TDP_RETRY);
+	if (tr.mmio)
+		assert_int_equal(handler, s->handler);
+}
+
 static bool any_log(void)
 {
 	for (unsigned i = 0; i < now.count; i++)
@@ -467,6 +484,9 @@ static void dispatch(const struct op *op)
 	case OP_ATTACH:
 		attach(op);
 		break;
+	case OP_MMIO:
+		mmio(op);
+		break;
 	case OP_SET_LOG_MODE:
 		set_log_mode(op);
 		break;
@@ -509,11 +529,15 @@ static void compare(void)
 		struct translation tr;
 
 		if (machine_translate(gfn, &tr)) {
-			assert_non_null(s);
+			assert_true(s && s->kind != SLOT_EMULATED && !tr.mmio);
 			assert_int_equal(tr.pfn, s->pfn.v + (gfn - s->base.v));
 			assert_int_equal(tr.type, format.type_mask ? s->type : MEM_WB);
 			compare_rights(s, &tr);
-		} else if (machine_maps(TDP_CPU, s)) {
+		} else if (tr.mmio) {
+			assert_true(s && s->kind == SLOT_EMULATED);
+			assert_int_equal(tr.handler, s->handler);
+		} else if (machine_maps(TDP_CPU, s) ||
+			   (s && s->kind == SLOT_EMULATED && format.mmio)) {
 			missing++;
 		}
 		gfn = min_u64(tr.end, model_border(&now, gfn));

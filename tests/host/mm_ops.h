@@ -34,6 +34,7 @@ enum op_kind {
 	OP_NX_RECOVER,  /* `npages` tables */
 	OP_ATTACH,      /* a device */
 	OP_DETACH,
+	OP_MMIO,         /* an access to `gfn` that hardware reports as malformed */
 	OP_GET_DIRTY,    /* a report of the dirty log, if there is one */
 	OP_SET_LOG_MODE, /* to `on` */
 	OP_KINDS,
@@ -46,6 +47,7 @@ struct op {
 	uint8_t access, type, slot_kind, flags;
 	uint8_t fail;   /* its n-th allocation fails; 0: none */
 	uint8_t during; /* OP_FAULT: comes in the n-th allocation of the next operation; 0: before */
+	uint16_t handler;
 	uint64_t gfn, to, npages, pfn;
 };
 

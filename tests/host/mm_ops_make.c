@@ -60,6 +60,13 @@ static uint64_t used_gfn(struct choice *c, const struct model *m)
 	return s->base.v + (choose(c, 2) ? at % s->npages : s->npages - 1 - at % s->npages);
 }
 
+static void some_device(struct choice *c, struct op *op)
+{
+	op->slot_kind = SLOT_EMULATED;
+	op->npages = choose(c, 2) ? 1 : some_npages(c);
+	op->handler = (uint16_t)(choose(c, 4) * 341 + !choose(c, 60));
+}
+
 static void some_backing(struct choice *c, struct op *op)
 {
 	static const uint8_t access[] = { ACCESS_R, ACCESS_RW, ACCESS_RX, ACCESS_RWX, ACCESS_RWX };
@@ -118,6 +125,8 @@ static struct op next_edit(struct choice *c)
 		op.flags = (uint8_t)choose(c, choose(c, 20) ? 2 : 4);
 	else if (op.kind == OP_RESIZE)
 		op.npages = some_npages(c);
+	else if (op.kind != OP_DELETE && !choose(c, 5))
+		some_device(c, &op);
 	else if (op.kind != OP_DELETE)
 		some_backing(c, &op);
 	op.fail = some_failure(c, 100);
@@ -211,6 +220,8 @@ struct op ops_next(struct choice *c)
 				    .fail = some_failure(c, 6) };
 	if (n < 41)
 		return (struct op){ .kind = OP_ABORT, .which = !choose(c, 3) };
+	if (n < 42)
+		return (struct op){ .kind = OP_MMIO, .gfn = used_gfn(c, now) };
 	if (n < 51)
 		return next_fault(c, now);
 	if (n < 54)
@@ -223,17 +234,29 @@ struct op ops_next(struct choice *c)
 }
 
 static const char *const names[OP_KINDS] = {
-	[OP_CREATE] = "CREATE",       [OP_DELETE] = "DELETE",
-	[OP_MOVE] = "MOVE",           [OP_RESIZE] = "RESIZE",
-	[OP_REPLACE] = "REPLACE",     [OP_COMMIT] = "COMMIT",
-	[OP_ABORT] = "ABORT",         [OP_FAULT] = "FAULT",
-	[OP_POPULATE] = "POPULATE",   [OP_ZAP_SLOT] = "ZAP_SLOT",
-	[OP_ZAP_ALL] = "ZAP_ALL",     [OP_ZAP_TABLE] = "ZAP_TABLE",
-	[OP_SPLIT] = "SPLIT",         [OP_COLLAPSE] = "COLLAPSE",
-	[OP_SET_NX] = "SET_NX",       [OP_SET_ZAP_ALL] = "SET_ZAP_ALL",
-	[OP_ATTACH] = "ATTACH",       [OP_NX_RECOVER] = "NX_RECOVER",
-	[OP_DETACH] = "DETACH",       [OP_SET_FLAGS] = "SET_FLAGS",
-	[OP_GET_DIRTY] = "GET_DIRTY", [OP_SET_LOG_MODE] = "SET_LOG_MODE",
+	[OP_CREATE] = "CREATE",
+	[OP_DELETE] = "DELETE",
+	[OP_MOVE] = "MOVE",
+	[OP_RESIZE] = "RESIZE",
+	[OP_REPLACE] = "REPLACE",
+	[OP_COMMIT] = "COMMIT",
+	[OP_ABORT] = "ABORT",
+	[OP_FAULT] = "FAULT",
+	[OP_POPULATE] = "POPULATE",
+	[OP_ZAP_SLOT] = "ZAP_SLOT",
+	[OP_ZAP_ALL] = "ZAP_ALL",
+	[OP_ZAP_TABLE] = "ZAP_TABLE",
+	[OP_SPLIT] = "SPLIT",
+	[OP_COLLAPSE] = "COLLAPSE",
+	[OP_SET_NX] = "SET_NX",
+	[OP_SET_ZAP_ALL] = "SET_ZAP_ALL",
+	[OP_ATTACH] = "ATTACH",
+	[OP_NX_RECOVER] = "NX_RECOVER",
+	[OP_DETACH] = "DETACH",
+	[OP_SET_FLAGS] = "SET_FLAGS",
+	[OP_GET_DIRTY] = "GET_DIRTY",
+	[OP_MMIO] = "MMIO",
+	[OP_SET_LOG_MODE] = "SET_LOG_MODE",
 };
 
 static void print_field(FILE *f, const char *name, uint64_t value)
@@ -254,6 +277,7 @@ void ops_print(FILE *f, const struct op *op, size_t count)
 		print_field(f, "type", op->type);
 		print_field(f, "slot_kind", op->slot_kind);
 		print_field(f, "flags", op->flags);
+		print_field(f, "handler", op->handler);
 		print_field(f, "fail", op->fail);
 		print_field(f, "during", op->during);
 		print_field(f, "gfn", op->gfn);

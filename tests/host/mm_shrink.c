@@ -187,8 +187,8 @@ static bool simplify_numbers(const struct variant *variant, struct ops *ops)
 	} field[] = {
 #define FIELD(name) { offsetof(struct op, name), sizeof(((struct op *)0)->name) }
 		FIELD(during), FIELD(fail), FIELD(which),     FIELD(view),  FIELD(on),
-		FIELD(level),  FIELD(type), FIELD(slot_kind), FIELD(flags), FIELD(npages),
-		FIELD(pfn),    FIELD(gfn),  FIELD(to),
+		FIELD(level),  FIELD(type), FIELD(slot_kind), FIELD(flags), FIELD(handler),
+		FIELD(npages), FIELD(pfn),  FIELD(gfn),       FIELD(to),
 #undef FIELD
 	};
 	bool changed = false;

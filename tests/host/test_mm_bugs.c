@@ -5,7 +5,7 @@
  */
 // sources: tests/host/mm_fixture.c tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c
 // sources: mm/spte_ept.c mm/spte_npt.c mm/spte_vtd.c mm/spte_amdvi.c mm/tdp_table.c mm/tdp_mmu.c
-// sources: mm/tdp_fault.c mm/tdp_zap.c mm/tdp_resize.c mm/tdp_nx.c mm/tdp_log.c mm/tdp_commit.c
+// sources: mm/tdp_fault.c mm/tdp_mmio.c mm/tdp_zap.c mm/tdp_resize.c mm/tdp_nx.c mm/tdp_log.c mm/tdp_commit.c
 // sources: mm/tdp_walk.c
 // libs: -Wl,--wrap=mm_entry_xchg -Wl,--wrap=mm_alloc
 #include <setjmp.h>
@@ -196,13 +196,19 @@ static void test_flush_lost_on_yield(void **state unused)
  */
 static void test_many_generations(void **state unused)
 {
-	struct slot s = ram(9, 2, 90);
+	struct slot s = ram(9, 2, 90), device = { .base = GFN(6), .npages = 2 };
 	struct slot_txn txn;
 	struct tdp_fault f;
 	struct tdp_walk w;
+	unsigned handler;
 
+	if (v->iommu)
+		return;
+	device.kind = SLOT_EMULATED;
+	device.handler = 1023;
 	create(ram(0, 3, 300));
 	create(s);
+	create(device);
 	for (unsigned i = 0; i < 5200; i++) {
 		s.pfn.v ^= 4;
 		assert_int_equal(tdp_begin(&tdp, &txn, 0), OK);
@@ -220,9 +226,79 @@ static void test_many_generations(void **state unused)
 		expect_unmapped(gfn);
 		assert_int_equal(fault(gfn, ACCESS_R, &f), TDP_MMIO);
 		assert_int_equal(fault(gfn, ACCESS_W, &f), TDP_MMIO);
+		assert_int_equal(f.has_slot, gfn == 6 || gfn == 7);
+		if (!f.has_slot || !format.mmio)
+			continue;
+		assert_int_equal(tdp_mmio(&tdp, f.gpa, &handler), TDP_MMIO);
+		assert_int_equal(handler, 1023);
 	}
 	expect_range(0, 3, 300, true);
 	expect_range(9, 11, s.pfn.v, true);
+}
+
+static uint64_t next_page;
+
+/* Each time in another region, so that each fault makes a table. */
+static void fault_elsewhere(void)
+{
+	long fail = fail_after;
+	struct tdp_fault f;
+
+	if (next_page >= 12 * BIG_PAGES)
+		return;
+	fail_after = -1;
+	assert_int_equal(fault(next_page, ACCESS_R, &f), TDP_FIXED);
+	fail_after = fail;
+	next_page += BIG_PAGES / 2;
+}
+
+static void expect_faulted_in(uint64_t end)
+{
+	for (uint64_t gfn = 0; gfn < end; gfn += BIG_PAGES / 2)
+		expect_mapped(gfn, gfn + 5, 1);
+}
+
+/*
+ * What follows from doing the long work without the lock that faults take: cores that fault all the
+ * time while a transaction copies the tables that they fault in. Nothing of theirs may get lost, and
+ * the transaction must come to an end, by doing without such faults if need be.
+ */
+static void test_faults_overtake(void **state unused)
+{
+	struct slot b = ram(20 * BIG_PAGES, 9, 7), c = ram(2 * gib, 9, 7);
+	enum status status = ERR_NOMEM;
+	uint64_t again;
+	struct slot_txn txn;
+
+	machine.gaps = true;
+	create(ram(0, 12 * BIG_PAGES, 5));
+	create(b);
+	create(c);
+	for (long n = 0; status; n++) {
+		assert_int_equal(tdp_zap_slot(&tdp, GFN(0)), OK);
+		next_page = 0;
+		again = tdp_stats(&tdp).prepared_again;
+		begin(&txn, 0);
+		b.pfn.v += 16;
+		c.pfn.v += 16;
+		assert_int_equal(slot_replace(&txn, &b), OK);
+		assert_int_equal(slot_replace(&txn, &c), OK);
+		fail_after = n;
+		at_alloc = fault_elsewhere;
+		status = try_commit(&txn);
+		at_alloc = NULL;
+		fail_after = -1;
+		expect_faulted_in(next_page);
+		expect_range(b.base.v, b.base.v + 9, b.pfn.v - (status ? 16 : 0), true);
+		if (status) {
+			assert_int_equal(status, ERR_NOMEM);
+			b.pfn.v -= 16;
+			c.pfn.v -= 16;
+		}
+	}
+	/* Three times in vain, then with the faults kept waiting. */
+	assert_int_equal(tdp_stats(&tdp).prepared_again - again, 3);
+	expect_range(c.base.v, c.base.v + 9, c.pfn.v, true);
 }
 
 static hpa_t table_of(uint64_t gfn, unsigned level)
@@ -362,10 +438,10 @@ static void test_stale_memory_type(void **state unused)
 }
 
 static const struct mm_test tests[] = {
-	TEST(test_unaligned_zap),         TEST(test_fetch_in_the_gap),
-	TEST(test_flush_lost_on_yield),   TEST(test_many_generations),
-	TEST(test_zap_of_what_was_freed), TEST(test_zap_under_a_freed_root),
-	TEST(test_stale_memory_type),
+	TEST(test_unaligned_zap),          TEST(test_fetch_in_the_gap),
+	TEST(test_flush_lost_on_yield),    TEST(test_many_generations),
+	TEST(test_faults_overtake),        TEST(test_zap_of_what_was_freed),
+	TEST(test_zap_under_a_freed_root), TEST(test_stale_memory_type),
 };
 
 int main(void)
