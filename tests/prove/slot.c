@@ -11,7 +11,8 @@
 
 #define SET_BYTES (sizeof(struct slot_set) + CAPACITY * sizeof(struct slot))
 
-static uint64_t memory[2][(SET_BYTES + 7) / 8];
+/* Two, so that the end of one is not the beginning of the other. */
+static uint64_t memory[(SET_BYTES + 7) / 8], other_memory[(SET_BYTES + 7) / 8];
 
 static uint64_t pages[2 * PAGE_SIZE / sizeof(uint64_t)];
 
@@ -91,7 +92,7 @@ static void edit(struct slot_txn *txn)
 
 static void with_counts(uint32_t count, uint32_t other_count)
 {
-	struct slot_set *one = any_set(memory[0], count), *two = any_set(memory[1], other_count);
+	struct slot_set *one = any_set(memory, count), *two = any_set(other_memory, other_count);
 	struct slot_set *copy;
 	struct slot_txn txn = { .draft = one };
 	struct gfn_range r;
