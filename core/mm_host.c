@@ -102,6 +102,24 @@ void mm_release(void *host)
 	__atomic_fetch_sub(&g->hold, 1, __ATOMIC_RELEASE);
 }
 
+/*
+ * Returns when the section that had begun on core `i`, if any, has ended. Sections are short and
+ * wait for nothing, but a core may be taken away from us in one, as in the guest.
+ */
+static void wait_for_reader(uint32_t i)
+{
+	uint64_t seen = __atomic_load_n(&readers[i].sequence, __ATOMIC_ACQUIRE);
+	uint64_t start = rdtsc();
+
+	if (!(seen & 1))
+		return;
+	while (__atomic_load_n(&readers[i].sequence, __ATOMIC_ACQUIRE) == seen) {
+		if (tsc_to_us(rdtsc() - start) > LEAVE_TIMEOUT_US)
+			panic("core %" PRIu32 " does not end its read section", i);
+		cpu_pause();
+	}
+}
+
 static void wait_for_readers(void)
 {
 	uint32_t self = this_cpu()->index;
@@ -109,14 +127,9 @@ static void wait_for_readers(void)
 
 	/* Orders the stores that unpublished something before the looks below. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (i = 0; i < cpu_count; i++) {
-		uint64_t seen = __atomic_load_n(&readers[i].sequence, __ATOMIC_ACQUIRE);
-
-		if (i == self || !(seen & 1))
-			continue;
-		while (__atomic_load_n(&readers[i].sequence, __ATOMIC_ACQUIRE) == seen)
-			cpu_pause();
-	}
+	for (i = 0; i < cpu_count; i++)
+		if (i != self)
+			wait_for_reader(i);
 }
 
 void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsigned count)
@@ -125,7 +138,11 @@ void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsign
 	struct vcpu *v;
 	uint32_t i;
 
-	(void)ranges; /* INVEPT and ASIDs know no ranges: everything of the guest goes */
+	/*
+	 * INVEPT and ASIDs know no ranges: everything of the guest goes. No IOMMU is driven, so no
+	 * guest has the view TDP_DMA, and nothing walks it.
+	 */
+	(void)ranges;
 	if (count && views & BIT(TDP_CPU)) {
 		for_each_vcpu (g, v, i)
 			__atomic_fetch_or(&v->requests, VCPU_REQ_FLUSH, __ATOMIC_SEQ_CST);

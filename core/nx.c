@@ -8,7 +8,8 @@
 
 /*
  * A pass looks at 1/60 of the regions, so at each of them once an hour, as long as there are no
- * more than that allows: what is done at one exit stays within some ten microseconds.
+ * more than that allows: what is done at one exit stays within some
+ * hundred microseconds.
  */
 #define PASS_PART 60
 #define PASS_MAX  32
@@ -67,5 +68,7 @@ void nx_pass(struct vcpu *v)
 	    !__atomic_compare_exchange_n(&g->nx_next, &due, v->exit_tsc + g->nx_period, false,
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
+	/* An entry that an NMI has put off comes back here with the core still counted as in. */
+	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
 	tdp_nx_try_recover(&g->tdp, (unsigned)min_u64(max_u64(part, 1), PASS_MAX));
 }

@@ -6,8 +6,9 @@
 
 /*
  * The hypervisor's pool: one physically contiguous range, mapped whole at one virtual address.
- * Each allocation is charged to a budget; a budget is also a reservation, so what one owner
- * uses can never be missing to another.
+ * Each allocation is charged to a budget; a budget is also a reservation, so a page that one owner
+ * uses can never be missing to another. That goes for single pages: a run can be missing to an owner
+ * if others' pages lie scattered.
  */
 struct page_budget {
 	const char *name; /* for messages; owned by the caller, outlives the budget */
@@ -93,7 +94,7 @@ static inline hpa_t virt_to_hpa(const void *p)
 	return HPA(page_pool.base.v + (uint64_t)((const uint8_t *)p - page_pool.virt));
 }
 
-/* The descriptor of the page that holds `p`. Its owner may use `link` and `tag` as it likes. */
+/* The descriptor of the page that holds `p`. Its owner may use `link`, `parent` and `tag` as it likes. */
 struct page *virt_to_page(const void *p);
 void *page_to_virt(const struct page *page);
 

@@ -36,7 +36,7 @@ struct slot {
 	uint8_t access;  /* ACCESS_* that the guest has */
 	uint8_t type;    /* enum mem_type */
 	uint8_t kind;    /* enum slot_kind */
-	uint8_t flags;   /* SLOT_* below */
+	uint8_t flags;   /* SLOT_LOG */
 	char name[SLOT_NAME_LEN];
 	uint16_t handler; /* of SLOT_EMULATED, below SPTE_MMIO_HANDLERS; 0 for all others */
 };

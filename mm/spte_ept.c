@@ -61,8 +61,8 @@ enum status spte_format_ept(struct spte_format *f, const struct ept_caps *caps)
 	if (caps->exec_only)
 		f->legal |= BIT(ACCESS_X);
 	/*
-	 * Nothing reads the flags so far: entries are born with both set, which saves the walker
-	 * its locked update.
+	 * Entries are born with both set, which saves the walker its locked update; a dirty log and
+	 * recovery clear them where they want to know.
 	 */
 	if (caps->ad) {
 		f->accessed = EPT_ACCESSED;

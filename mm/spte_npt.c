@@ -63,8 +63,8 @@ enum status spte_format_npt(struct spte_format *f, const struct npt_caps *caps)
 		.accessed = NPT_ACCESSED,
 		.dirty = NPT_DIRTY,
 		/*
-		 * Nothing reads the flags so far: entries are born with both set, which saves the
-		 * walker its locked update.
+		 * Entries are born with both set, which saves the walker its locked update; a dirty log and
+		 * recovery clear them where they want to know.
 		 */
 		.present = NPT_PRESENT,
 		.leaf = NPT_PRESENT | NPT_ACCESSED | NPT_DIRTY,

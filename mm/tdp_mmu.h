@@ -149,7 +149,7 @@ enum tdp_result tdp_mmio(struct tdp *t, gpa_t gpa, unsigned *handler) must_check
 
 /*
  * Map what slots cover in the range and the cores' table does not map. ERR_NOMEM leaves a part
- * mapped.
+ * mapped; ERR_RANGE: beyond the guest-physical space.
  */
 enum status tdp_populate(struct tdp *t, gfn_t start, uint64_t npages) must_check;
 
@@ -210,7 +210,8 @@ unsigned tdp_nx_try_recover(struct tdp *t, unsigned max);
  * it. What a transaction does to a log: it survives where the slot keeps its frames; pages that get
  * other backing count as written, whatever they held before.
  *
- * Not less than what was written is reported, and what is in excess comes from here: a page that a
+ * It is about what this guest's cores write through this slot: not about a second slot, of whichever
+ * guest, that shows the same memory. Not less than that is reported, and what is in excess comes from here: a page that a
  * transaction has given other backing; one that the hypervisor has written to; one that holds
  * tables of the guest, since walks of them count as writes (SDM vol. 3, 29.3.5; APM vol. 2, 15.25.5);
  * and in TDP_LOG_PML one that was in a core's buffer when its log began.

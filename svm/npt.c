@@ -7,24 +7,23 @@
 #include "x86/safe.h"
 
 /*
- * Bits of the physical address that secure memory encryption takes away. CPUID reports the reduced
- * width already while SYSCFG.SMEE is set (APM vol. 2, 7.10.1), and reports the C-bit's position
- * either way; a C-bit inside the reported width would be taken for an address bit.
+ * Bits of the physical address that secure memory encryption takes away while SYSCFG.SMEE is set
+ * (APM vol. 2, 7.10.1): CPUID 8000001Fh EBX[11:6] says how many, EBX[5:0] where the C-bit is, which
+ * would be taken for an address bit otherwise. Whether the width of leaf 80000008h is reduced already
+ * is not the same everywhere, so both count.
  */
 static uint8_t usable_phys_bits(void)
 {
 	uint32_t bits = cpu_phys_bits();
-	uint32_t c_bit = cpuid_checked(0x8000001f, 0).ebx & 0x3f;
-	bool sme = cpuid_checked(0x8000001f, 0).eax & 1;
+	struct cpuid_regs leaf = cpuid_checked(0x8000001f, 0);
+	uint32_t left = bits - ((leaf.ebx >> 6) & 0x3f);
 	uint64_t syscfg;
 
-	if (sme && rdmsr_safe(MSR_AMD_SYSCFG, &syscfg) && (syscfg & AMD_SYSCFG_SMEE) &&
-	    c_bit < bits) {
-		log_warn("svm: memory encryption is on; addresses above bit %u are not used",
-			 c_bit);
-		bits = c_bit;
-	}
-	return (uint8_t)bits;
+	if (!(leaf.eax & 1) || !rdmsr_safe(MSR_AMD_SYSCFG, &syscfg) || !(syscfg & AMD_SYSCFG_SMEE))
+		return (uint8_t)bits;
+	left = (uint32_t)min_u64(left, leaf.ebx & 0x3f);
+	log_warn("svm: memory encryption is on; only %u bits of address are used", left);
+	return (uint8_t)left;
 }
 
 enum status svm_npt_format(struct spte_format *f)

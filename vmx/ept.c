@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "panic.h"
 #include "vmx/vmx.h"
 #include "x86/cpuid.h"
 
@@ -23,18 +24,25 @@ struct descriptor {
 	uint64_t low, high;
 };
 
+/* A flush that did not happen must not be taken for one that did. */
 static void invept(uint64_t type, uint64_t eptp)
 {
 	struct descriptor d = { eptp, 0 };
+	bool failed;
 
-	__asm__ volatile("invept %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
+	__asm__ volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(d), "r"(type) : "memory");
+	if (unlikely(failed))
+		panic("INVEPT of type %llu fails", (unsigned long long)type);
 }
 
 static void invvpid(uint64_t type, uint16_t vpid)
 {
 	struct descriptor d = { vpid, 0 };
+	bool failed;
 
-	__asm__ volatile("invvpid %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
+	__asm__ volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(d), "r"(type) : "memory");
+	if (unlikely(failed))
+		panic("INVVPID of type %llu fails", (unsigned long long)type);
 }
 
 void vmx_flush_all(void)
@@ -54,7 +62,7 @@ void vmx_flush_root(uint64_t eptp)
 
 void vmx_flush_vpid(uint16_t vpid)
 {
-	/* Without VPID each VM entry and exit drops the linear mappings (29.3.3.1). */
+	/* Without VPID each VM entry and exit drops the linear mappings (29.4.3.1). */
 	if (!(vmx_caps.proc2 & PROC2_VPID))
 		return;
 	if (vmx_caps.invvpid_single)

@@ -208,6 +208,24 @@ static void test_core_that_stays(void **state unused)
 	assert_true(kicks[3] > 100);
 }
 
+/* Nor may a core stay in a read section. */
+static void test_section_without_end(void **state unused)
+{
+	ticks = 10;
+	become(&cores[2]);
+	mm_read_begin();
+	become(&cores[0]);
+	if (!setjmp(dead)) {
+		flush(0, 0);
+		fail_msg("returned");
+	}
+	assert_non_null(strstr(last_words, "core 2"));
+	become(&cores[2]);
+	mm_read_end();
+	become(&cores[0]);
+	flush(0, 0);
+}
+
 static volatile int step;
 
 static void wait_for(int n)
@@ -345,6 +363,7 @@ int main(void)
 		cmocka_unit_test_setup(test_flush_of_others, setup),
 		cmocka_unit_test_setup(test_kick_again, setup),
 		cmocka_unit_test_setup(test_core_that_stays, setup),
+		cmocka_unit_test_setup(test_section_without_end, setup),
 		cmocka_unit_test_setup(test_read_sections, setup),
 		cmocka_unit_test_setup(test_exchange, setup),
 		cmocka_unit_test_setup(test_cores_that_run, setup),
