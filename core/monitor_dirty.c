@@ -119,7 +119,7 @@ static void set_mode(struct guest *g, const char *name)
 	enum status s = ERR_INVALID;
 
 	for (unsigned mode = 0; mode < ARRAY_SIZE(mode_names); mode++) {
-		if (strcmp(name, mode_names[mode]))
+		if (strcmp(name, mode_names[mode]) != 0)
 			continue;
 		s = ERR_UNSUPPORTED;
 		if (mode != TDP_LOG_PML || (hvm->lists_dirty_pages && hvm->lists_dirty_pages()))
@@ -154,7 +154,7 @@ void cmd_dirty(int argc, char **argv)
 		return;
 	}
 	on = !strcmp(argv[2], "on");
-	if (!on && strcmp(argv[2], "off")) {
+	if (!on && strcmp(argv[2], "off") != 0) {
 		monitor_error("dirty GUEST; dirty GUEST on|off [GPA]; dirty GUEST mode "
 			      "wp|flags|pml\n");
 		return;

@@ -210,7 +210,7 @@ enum status tdp_logs_prepare(struct tdp *t, const struct slot_set *draft, struct
 {
 	uint32_t count = count_logged(draft);
 	struct tdp_log_set *set;
-	uint64_t bytes = sizeof(*set) + count * sizeof(set->log[0]);
+	uint64_t bytes = sizeof(*set) + count * sizeof(struct tdp_log *);
 
 	*logs = NULL;
 	if (!count)
