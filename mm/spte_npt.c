@@ -98,7 +98,7 @@ _Static_assert(SPTE_EMPTY != SPTE_FROZEN, "empty and frozen");
 _Static_assert((NPT_MMIO_MAX & NPT_PRESENT) == 0, "MMIO and present");
 _Static_assert((NPT_MMIO_MAX & BITS(31, PAGE_SHIFT)) == 0, "MMIO and frame");
 _Static_assert(((NPT_MMIO | BITS(51, 32)) & SPTE_MMIO_HANDLER) == 0, "MMIO and its handler");
-_Static_assert(NPT_MMIO & NPT_P & ~(SPTE_FROZEN | SPTE_EMPTY), "MMIO, and frozen or empty");
+_Static_assert(NPT_MMIO &NPT_P & ~(SPTE_FROZEN | SPTE_EMPTY), "MMIO, and frozen or empty");
 _Static_assert((NPT_MMIO_MAX & (NPT_LARGE | NPT_NX)) == 0, "nothing else is wrong with it");
 
 /* Entries of MM_HOST_PAT, 8 bits each: 6 write-back, 1 write-combining, 0 uncacheable. */
