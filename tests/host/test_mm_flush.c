@@ -208,24 +208,6 @@ static void test_core_that_stays(void **state unused)
 	assert_true(kicks[3] > 100);
 }
 
-/* The same for a read section. */
-static void test_section_that_stays(void **state unused)
-{
-	become(&cores[2]);
-	mm_read_begin();
-	become(&cores[0]);
-	ticks = 10;
-	if (!setjmp(dead)) {
-		flush(0, 0);
-		fail_msg("returned");
-	}
-	assert_non_null(strstr(last_words, "core 2"));
-	become(&cores[2]);
-	mm_read_end();
-	become(&cores[0]);
-	flush(0, 0);
-}
-
 /* Nor may a core stay in a read section. */
 static void test_section_without_end(void **state unused)
 {
@@ -382,7 +364,6 @@ int main(void)
 		cmocka_unit_test_setup(test_kick_again, setup),
 		cmocka_unit_test_setup(test_core_that_stays, setup),
 		cmocka_unit_test_setup(test_section_without_end, setup),
-		cmocka_unit_test_setup(test_section_that_stays, setup),
 		cmocka_unit_test_setup(test_read_sections, setup),
 		cmocka_unit_test_setup(test_exchange, setup),
 		cmocka_unit_test_setup(test_cores_that_run, setup),
