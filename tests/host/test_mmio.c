@@ -1,36 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
+// sources: tests/host/vcpu_fixture.c
 // sources: core/mmio.c core/pio.c core/walk.c core/decode.c core/emulate.c core/io.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "core/guest.h"
-#include "core/hvm.h"
-#include "core/hw.h"
 #include "core/vlapic.h"
-#include "core/walk.h"
+#include "vcpu_fixture.h"
 #include "x86/lapic.h"
 #include "x86/msr.h"
 #include "x86/regs.h"
 
 /*
- * A guest in flat 32-bit mode without paging: 64 KiB of memory, a device page at 0x80000000 and a
- * device at ports 0x100 to 0x107.
+ * The guest is in flat 32-bit mode without paging, with a device page at 0x80000000 and a device at
+ * ports 0x100 to 0x107.
  */
-#define MEMORY  0x10000
 #define DEVICE  0x80000000u
 #define NOWHERE 0x90000000u
-#define ROM     0xa0000000u
 
-static uint8_t memory[MEMORY];
-static struct vcpu_sregs sregs;
-static struct guest guest;
-static struct vcpu vcpu;
 static struct cpu cpu;
 
 static struct {
@@ -38,9 +29,6 @@ static struct {
 	uint32_t offset;
 	uint8_t size;
 	uint64_t value; /* next to be read, or last written */
-	unsigned skipped, page_faults, exceptions;
-	uint8_t vector;
-	char death[200];
 	unsigned apic_writes;
 	uint32_t apic_offset, apic_value;
 	enum tdp_result tdp, mmio; /* what the tables say of a fault, and of a malformed entry */
@@ -74,59 +62,6 @@ static void dev_write(struct vcpu *v, void *dev, uint32_t offset, uint8_t size, 
 
 static const struct io_ops device = { .read = dev_read, .write = dev_write };
 
-static void skip_instruction(struct vcpu *v)
-{
-	got.skipped++;
-	v->rip += v->insn_length ? v->insn_length : 2;
-}
-
-static void inject_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
-{
-	(void)v;
-	assert_true(has_error && error == 0);
-	got.exceptions++;
-	got.vector = vector;
-}
-
-static void inject_page_fault(struct vcpu *v, uint64_t gla, uint32_t error)
-{
-	(void)v;
-	(void)gla;
-	(void)error;
-	got.page_faults++;
-}
-
-static void get_sregs(struct vcpu *v, struct vcpu_sregs *s)
-{
-	(void)v;
-	*s = sregs;
-}
-
-static const struct hvm_ops ops = {
-	.skip_instruction = skip_instruction,
-	.inject_exception = inject_exception,
-	.inject_page_fault = inject_page_fault,
-	.get_sregs = get_sregs,
-};
-const struct hvm_ops *hvm = &ops;
-
-void vcpu_die(struct vcpu *v, const char *fmt, ...)
-{
-	va_list args;
-
-	(void)v;
-	va_start(args, fmt);
-	vsnprintf(got.death, sizeof(got.death), fmt, args);
-	va_end(args);
-}
-
-struct cpuid_regs hw_cpuid(uint32_t leaf, uint32_t subleaf)
-{
-	(void)leaf;
-	(void)subleaf;
-	return (struct cpuid_regs){ 40, 0, 0, 0 };
-}
-
 uint32_t lapic_read(uint32_t reg)
 {
 	return reg == LAPIC_LVT_TIMER ? 0x10020 : 0;
@@ -158,79 +93,18 @@ enum tdp_result tdp_mmio(struct tdp *t, gpa_t gpa, unsigned *handler)
 	return got.mmio;
 }
 
-static bool inside(gpa_t gpa, size_t len)
-{
-	return gpa.v < MEMORY && len <= MEMORY - gpa.v;
-}
-
-enum status guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len)
-{
-	(void)g;
-	if (gpa.v >= ROM && gpa.v < ROM + PAGE_SIZE) {
-		memset(buf, 0x5a, len);
-		return OK;
-	}
-	if (!inside(gpa, len))
-		return ERR_FAULT;
-	memcpy(buf, memory + gpa.v, len);
-	return OK;
-}
-
-static unsigned open_walks; /* read sections do not nest */
-
-void guest_walk_begin(struct guest_walk *w, struct guest *g)
-{
-	assert_int_equal(open_walks++, 0);
-	w->g = g;
-}
-
-void guest_walk_end(struct guest_walk *w)
-{
-	(void)w;
-	assert_int_equal(--open_walks, 0);
-}
-
-enum status guest_walk_read(struct guest_walk *w, gpa_t gpa, void *entry, size_t size)
-{
-	assert_int_equal(open_walks, 1);
-	assert_true(IS_ALIGNED(gpa.v, size) && (size == 4 || size == 8));
-	return guest_read(w->g, gpa, entry, size);
-}
-
-enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
-{
-	(void)g;
-	if (!inside(gpa, len))
-		return ERR_FAULT;
-	memcpy(memory + gpa.v, buf, len);
-	return OK;
-}
-
-enum status guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits)
-{
-	(void)g;
-	(void)gpa;
-	(void)bits;
-	return OK;
-}
-
 static int setup(void **state)
 {
 	unsigned i;
 
 	(void)state;
-	memset(memory, 0, sizeof(memory));
 	memset(&got, 0, sizeof(got));
-	memset(&sregs, 0, sizeof(sregs));
-	memset(&vcpu, 0, sizeof(vcpu));
-	memset(&guest, 0, sizeof(guest));
+	vcpu_fixture_setup();
 	sregs.cr0 = CR0_PE;
 	for (i = 0; i <= SEG_GS; i++)
 		sregs.seg[i] = (struct segment){ 0x10, 0xc093, 0xffffffff, 0 };
 	sregs.seg[SEG_CS].access = 0xc09b;
-	vcpu.guest = &guest;
 	vcpu.cpu = &cpu;
-	vcpu.rflags = RFLAGS_RESERVED;
 	vcpu.apic_base = APIC_DEFAULT_GPA | APIC_BASE_EN;
 	vcpu.record_next = 1;
 	vcpu.stats.exits[EXIT_TDP] = 1;
@@ -308,7 +182,7 @@ static void test_supplied_bytes(void **state)
 	(void)state;
 	vcpu.gpr[GPR_RBX] = DEVICE;
 	vcpu.gpr[GPR_RAX] = 7;
-	vcpu.rip = 0x20000; /* not readable: the bytes are enough */
+	vcpu.rip = 0x200000; /* not readable: the bytes are enough */
 	vcpu_tdp_fault(&vcpu, &e);
 	assert_int_equal(got.value, 7);
 	/* Too few bytes: fetched again. */
@@ -335,7 +209,7 @@ static void test_unowned(void **state)
 	vcpu.gpr[GPR_RBX] = DEVICE + 0xffe;
 	code("8b 03");
 	fault(DEVICE + 0xffe, false);
-	assert_string_not_equal(got.death, "");
+	assert_string_not_equal(done.death, "");
 }
 
 static void test_rom(void **state)
@@ -374,7 +248,7 @@ static void test_apic_page(void **state)
 	vcpu.apic_base = APIC_DEFAULT_GPA;
 	fault(APIC_DEFAULT_GPA, true);
 	assert_int_equal(got.apic_writes, 2);
-	assert_string_equal(got.death, "");
+	assert_string_equal(done.death, "");
 }
 
 static void test_strings(void **state)
@@ -422,8 +296,8 @@ static void test_movs_fault(void **state)
 	vcpu.gpr[GPR_RDI] = 0x1000;
 	code("a5");
 	fault(DEVICE, false);
-	assert_int_equal(got.exceptions, 1);
-	assert_int_equal(got.vector, VEC_GP);
+	assert_int_equal(done.exceptions, 1);
+	assert_int_equal(done.vector, VEC_GP);
 	assert_int_equal(got.reads, 0);
 	assert_true(vcpu.gpr[GPR_RDI] == 0x1000 && vcpu.rip == 0);
 }
@@ -434,27 +308,27 @@ static void test_deaths(void **state)
 
 	(void)state;
 	vcpu_tdp_fault(&vcpu, &e);
-	assert_non_null(strstr(got.death, "executes at gpa 0x90000000"));
+	assert_non_null(strstr(done.death, "executes at gpa 0x90000000"));
 	e = (struct tdp_exit){ .gpa = GPA(NOWHERE), .write = true, .in_page_walk = true };
 	vcpu_tdp_fault(&vcpu, &e);
-	assert_non_null(strstr(got.death, "page tables"));
+	assert_non_null(strstr(done.death, "page tables"));
 	got.mmio = TDP_ERROR;
 	e = (struct tdp_exit){ .gpa = GPA(NOWHERE), .misconfig = true };
 	vcpu_tdp_fault(&vcpu, &e);
-	assert_non_null(strstr(got.death, "misconfigured"));
+	assert_non_null(strstr(done.death, "misconfigured"));
 	code("0f 29 00"); /* movaps */
 	fault(DEVICE, true);
-	assert_string_equal(got.death, "write to device gpa 0x80000000: instruction not emulated, "
-				       "bytes 0f 29 00 00 00 00 00 00 00 00 00 00 00 00 00");
+	assert_string_equal(done.death, "write to device gpa 0x80000000: instruction not emulated, "
+					"bytes 0f 29 00 00 00 00 00 00 00 00 00 00 00 00 00");
 	got.tdp = TDP_ERROR;
 	fault(DEVICE, true);
-	assert_non_null(strstr(got.death, "out of memory"));
-	assert_int_equal(got.skipped, 0);
+	assert_non_null(strstr(done.death, "out of memory"));
+	assert_int_equal(done.skipped, 0);
 	/* What mm/ fixes needs no instruction. */
 	got.tdp = TDP_FIXED;
-	got.death[0] = 0;
+	done.death[0] = 0;
 	fault(DEVICE, true);
-	assert_string_equal(got.death, "");
+	assert_string_equal(done.death, "");
 }
 
 /* Another core has replaced the instruction: the operand is not where the access was. */
@@ -464,7 +338,7 @@ static void test_changed_instruction(void **state)
 	vcpu.gpr[GPR_RBX] = DEVICE + 4;
 	code("89 03");
 	fault(DEVICE + 8, true);
-	assert_non_null(strstr(got.death, "not the operand"));
+	assert_non_null(strstr(done.death, "not the operand"));
 	assert_int_equal(got.writes, 0);
 }
 
@@ -501,7 +375,7 @@ static void test_handlers(void **state)
 	fault(DEVICE, false);
 	assert_int_equal(got.reads, 2);
 	assert_int_equal(vcpu.stats.exits[EXIT_MMIO], 4);
-	assert_string_equal(got.death, "");
+	assert_string_equal(done.death, "");
 }
 
 static void test_entry_has_changed(void **state)
@@ -512,7 +386,7 @@ static void test_entry_has_changed(void **state)
 	malformed(DEVICE);
 	assert_int_equal(vcpu.rip, 0);
 	assert_int_equal(vcpu.stats.exits[EXIT_TDP], 1);
-	assert_string_equal(got.death, "");
+	assert_string_equal(done.death, "");
 }
 
 /* Identity-mapped 4 KiB pages from 0 on, and the device at 0x400000. */
@@ -536,14 +410,14 @@ static void test_code_on_a_device(void **state)
 	(void)state;
 	vcpu.rip = DEVICE;
 	malformed(DEVICE);
-	assert_string_equal(got.death, "executes at gpa 0x80000000, where it has no memory");
+	assert_string_equal(done.death, "executes at gpa 0x80000000, where it has no memory");
 	/* An instruction that goes on there. */
 	paging();
 	vcpu.rip = 0x2fff;
 	memory[0x2fff] = 0x8b;
 	memcpy(memory + 0x5000 + 4 * 3, &(uint32_t){ DEVICE | 7 }, 4);
 	malformed(DEVICE);
-	assert_string_equal(got.death, "executes at gpa 0x80000000, where it has no memory");
+	assert_string_equal(done.death, "executes at gpa 0x80000000, where it has no memory");
 	assert_int_equal(got.reads, 0);
 }
 
@@ -558,14 +432,14 @@ static void test_page_tables_on_a_device(void **state)
 	memcpy(memory + 0x4000 + 8, &entry, 4);
 	vcpu.gpr[GPR_RBX] = 0x801004;
 	malformed(DEVICE + 4);
-	assert_string_equal(got.death, "its page tables lie at gpa 0x80000004, where it has no "
-				       "writable memory");
+	assert_string_equal(done.death, "its page tables lie at gpa 0x80000004, where it has no "
+					"writable memory");
 	/* Of the code. */
-	got.death[0] = 0;
+	done.death[0] = 0;
 	sregs.cr3 = DEVICE;
 	malformed(DEVICE);
-	assert_string_equal(got.death, "its page tables lie at gpa 0x80000000, where it has no "
-				       "writable memory");
+	assert_string_equal(done.death, "its page tables lie at gpa 0x80000000, where it has no "
+					"writable memory");
 	assert_int_equal(got.reads, 0);
 }
 
@@ -579,8 +453,9 @@ static void test_events_on_a_device(void **state)
 	vcpu.gpr[GPR_RBX] = DEVICE;
 	code("8b 03");
 	vcpu_tdp_fault(&vcpu, &e);
-	assert_string_equal(got.death, "its stack or tables lie at gpa 0x80000000, where it has no "
-				       "writable memory");
+	assert_string_equal(done.death,
+			    "its stack or tables lie at gpa 0x80000000, where it has no "
+			    "writable memory");
 	assert_int_equal(got.reads, 0);
 }
 
@@ -590,8 +465,8 @@ static void test_stack_on_a_device(void **state)
 	vcpu.gpr[GPR_RSP] = DEVICE + 8;
 	code("50"); /* push %eax */
 	malformed(DEVICE + 4);
-	assert_non_null(strstr(got.death, "access to device gpa 0x80000004: instruction not "
-					  "emulated, bytes 50"));
+	assert_non_null(strstr(done.death, "access to device gpa 0x80000004: instruction not "
+					   "emulated, bytes 50"));
 	assert_int_equal(got.writes, 0);
 }
 
@@ -631,7 +506,7 @@ static void test_translation_is_kept(void **state)
 	malformed(DEVICE + 8);
 	sregs.cr0 ^= CR0_WP;
 	assert_int_equal(got.reads, 2);
-	assert_string_equal(got.death, "");
+	assert_string_equal(done.death, "");
 	malformed(DEVICE + 8);
 	assert_int_equal(got.reads, 3);
 }
@@ -644,12 +519,12 @@ static void test_operand_is_gone(void **state)
 	vcpu.gpr[GPR_RBX] = 0x402000;
 	code("8b 03");
 	malformed(DEVICE);
-	assert_string_equal(got.death, "");
-	assert_int_equal(got.page_faults + got.reads + got.skipped, 0);
+	assert_string_equal(done.death, "");
+	assert_int_equal(done.page_faults + got.reads + done.skipped, 0);
 	/* It is somewhere else now. */
 	vcpu.gpr[GPR_RBX] = 0x2000;
 	malformed(DEVICE);
-	assert_non_null(strstr(got.death, "not the operand"));
+	assert_non_null(strstr(done.death, "not the operand"));
 	assert_int_equal(got.reads, 0);
 }
 
@@ -671,12 +546,12 @@ static void test_which_side_of_movs(void **state)
 	malformed(DEVICE + 0x10);
 	assert_int_equal(got.writes, 1);
 	assert_int_equal(got.value, 0x1234);
-	assert_string_equal(got.death, "");
+	assert_string_equal(done.death, "");
 	/* Both sides: the first access is the read; then there is no memory to write to. */
 	vcpu.gpr[GPR_RSI] = vcpu.gpr[GPR_RDI] = 0x400010;
 	code("a5");
 	malformed(DEVICE + 0x10);
-	assert_non_null(strstr(got.death, "reaches no memory"));
+	assert_non_null(strstr(done.death, "reaches no memory"));
 }
 
 /* ------------------------------------------------------------------ ports */
@@ -704,7 +579,7 @@ static void test_ports(void **state)
 	port(0x80, 1, false);
 	assert_int_equal(guest.io.unowned[0].address, 0x106);
 	assert_int_equal(guest.io.unowned[1].address, 0x80);
-	assert_int_equal(got.skipped, 5);
+	assert_int_equal(done.skipped, 5);
 }
 
 static void string_port(uint8_t size, bool in, bool rep)
@@ -728,26 +603,26 @@ static void test_string_ports(void **state)
 	string_port(1, true, false);
 	assert_int_equal(memory[0x1000], 0x41);
 	assert_int_equal(vcpu.gpr[GPR_RDI], 0x1001);
-	assert_int_equal(got.skipped, 1);
+	assert_int_equal(done.skipped, 1);
 	/* rep outsb of 150 bytes: in bursts, and the guest gets control in between. */
 	vcpu.rip = 0;
 	code("f3 6e");
 	vcpu.gpr[GPR_RSI] = 0x2000;
 	vcpu.gpr[GPR_RCX] = 150;
 	string_port(1, false, true);
-	assert_int_equal(got.skipped, 1);
+	assert_int_equal(done.skipped, 1);
 	assert_int_equal(vcpu.gpr[GPR_RCX], 150 - 64);
 	assert_int_equal(vcpu.gpr[GPR_RSI], 0x2000 + 64);
 	for (i = 0; i < 2; i++)
 		string_port(1, false, true);
-	assert_int_equal(got.skipped, 2);
+	assert_int_equal(done.skipped, 2);
 	assert_int_equal(vcpu.gpr[GPR_RCX], 0);
 	assert_int_equal(got.writes, 150);
 	/* With a count of 0 nothing is done. */
 	vcpu.rip = 0;
 	string_port(1, false, true);
 	assert_int_equal(got.writes, 150);
-	assert_int_equal(got.skipped, 3);
+	assert_int_equal(done.skipped, 3);
 }
 
 /* The destination is checked before the port is read. */
@@ -759,11 +634,11 @@ static void test_string_port_fault(void **state)
 	vcpu.gpr[GPR_RCX] = 8;
 	sregs.seg[SEG_ES].limit = 0xfff;
 	string_port(4, true, true);
-	assert_int_equal(got.exceptions, 1);
+	assert_int_equal(done.exceptions, 1);
 	assert_int_equal(got.reads, 2);
 	assert_int_equal(vcpu.gpr[GPR_RCX], 6);
 	assert_int_equal(vcpu.gpr[GPR_RDI], 0x1000);
-	assert_int_equal(got.skipped, 0);
+	assert_int_equal(done.skipped, 0);
 }
 
 /* The same with a page that is not there. */
@@ -782,13 +657,13 @@ static void test_string_port_page_fault(void **state)
 	code("6d");
 	vcpu.gpr[GPR_RDI] = 0x7ffe; /* two bytes into the page that is missing */
 	string_port(4, true, false);
-	assert_int_equal(got.page_faults, 1);
+	assert_int_equal(done.page_faults, 1);
 	assert_int_equal(got.reads, 0);
-	assert_int_equal(got.skipped, 0);
+	assert_int_equal(done.skipped, 0);
 	vcpu.gpr[GPR_RDI] = 0x7ffc;
 	string_port(4, true, false);
 	assert_int_equal(got.reads, 1);
-	assert_int_equal(got.skipped, 1);
+	assert_int_equal(done.skipped, 1);
 }
 
 /* 16-bit addresses and a segment override, told by the instruction. */

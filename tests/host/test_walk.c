@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// sources: core/walk.c core/decode.c
+// sources: tests/host/vcpu_fixture.c core/walk.c core/decode.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -8,124 +8,8 @@
 
 #include <cmocka.h>
 
-#include "core/guest.h"
-#include "core/hvm.h"
-#include "core/hw.h"
-#include "core/walk.h"
+#include "vcpu_fixture.h"
 #include "x86/regs.h"
-
-/* The guest's memory: 1 MiB from gpa 0. */
-#define MEMORY 0x100000
-
-static uint8_t memory[MEMORY];
-static struct vcpu_sregs sregs;
-static struct guest guest;
-static struct vcpu vcpu;
-
-/* What was injected. */
-static struct {
-	unsigned page_faults, exceptions, deaths;
-	uint64_t gla;
-	uint32_t error;
-	uint8_t vector;
-} got;
-
-static void inject_page_fault(struct vcpu *v, uint64_t gla, uint32_t error)
-{
-	(void)v;
-	got.page_faults++;
-	got.gla = gla;
-	got.error = error;
-}
-
-static void inject_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
-{
-	(void)v;
-	(void)has_error;
-	(void)error;
-	got.exceptions++;
-	got.vector = vector;
-}
-
-static void get_sregs(struct vcpu *v, struct vcpu_sregs *s)
-{
-	(void)v;
-	*s = sregs;
-}
-
-static const struct hvm_ops ops = {
-	.inject_page_fault = inject_page_fault,
-	.inject_exception = inject_exception,
-	.get_sregs = get_sregs,
-};
-const struct hvm_ops *hvm = &ops;
-
-void vcpu_die(struct vcpu *v, const char *fmt, ...)
-{
-	(void)v;
-	(void)fmt;
-	got.deaths++;
-}
-
-struct cpuid_regs hw_cpuid(uint32_t leaf, uint32_t subleaf)
-{
-	(void)subleaf;
-	assert_int_equal(leaf, 0x80000008);
-	return (struct cpuid_regs){ 40, 0, 0, 0 }; /* physical address bits */
-}
-
-static bool inside(gpa_t gpa, size_t len)
-{
-	return gpa.v < MEMORY && len <= MEMORY - gpa.v;
-}
-
-enum status guest_read(struct guest *g, gpa_t gpa, void *buf, size_t len)
-{
-	(void)g;
-	if (!inside(gpa, len))
-		return ERR_FAULT;
-	memcpy(buf, memory + gpa.v, len);
-	return OK;
-}
-
-static unsigned open_walks; /* read sections do not nest */
-
-void guest_walk_begin(struct guest_walk *w, struct guest *g)
-{
-	assert_int_equal(open_walks++, 0);
-	w->g = g;
-}
-
-void guest_walk_end(struct guest_walk *w)
-{
-	(void)w;
-	assert_int_equal(--open_walks, 0);
-}
-
-enum status guest_walk_read(struct guest_walk *w, gpa_t gpa, void *entry, size_t size)
-{
-	assert_int_equal(open_walks, 1);
-	assert_true(IS_ALIGNED(gpa.v, size) && (size == 4 || size == 8));
-	return guest_read(w->g, gpa, entry, size);
-}
-
-enum status guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len)
-{
-	(void)g;
-	if (!inside(gpa, len))
-		return ERR_FAULT;
-	memcpy(memory + gpa.v, buf, len);
-	return OK;
-}
-
-enum status guest_set_bits(struct guest *g, gpa_t gpa, uint8_t bits)
-{
-	(void)g;
-	if (!inside(gpa, 1))
-		return ERR_FAULT;
-	memory[gpa.v] |= bits;
-	return OK;
-}
 
 static void put64(uint64_t gpa, uint64_t value)
 {
@@ -172,12 +56,7 @@ static void map4(uint64_t gla, uint64_t leaf)
 static int setup(void **state)
 {
 	(void)state;
-	memset(memory, 0, sizeof(memory));
-	memset(&got, 0, sizeof(got));
-	memset(&sregs, 0, sizeof(sregs));
-	memset(&vcpu, 0, sizeof(vcpu));
-	vcpu.guest = &guest;
-	vcpu.rflags = RFLAGS_RESERVED;
+	vcpu_fixture_setup();
 	sregs.cr0 = CR0_PE | CR0_WP | CR0_PG;
 	sregs.cr4 = CR4_PAE;
 	sregs.cr3 = 0x1000;
@@ -380,7 +259,7 @@ static void test_tables_outside_memory(void **state)
 
 static enum status linear(uint8_t seg, uint64_t offset, size_t size, unsigned access, uint64_t *gla)
 {
-	return walk_segment(&sregs, seg, offset, size, access, gla, &got.vector);
+	return walk_segment(&sregs, seg, offset, size, access, gla, &done.vector);
 }
 
 static void test_segments_64(void **state)
@@ -395,9 +274,9 @@ static void test_segments_64(void **state)
 	assert_int_equal(linear(SEG_GS, 0x10, 8, 0, &gla), OK);
 	assert_true(gla == 0xffff888000000010);
 	assert_int_equal(linear(SEG_DS, 0x800000000000, 8, 0, &gla), ERR_FAULT);
-	assert_int_equal(got.vector, VEC_GP);
+	assert_int_equal(done.vector, VEC_GP);
 	assert_int_equal(linear(SEG_SS, 0x7ffffffffffc, 8, 0, &gla), ERR_FAULT);
-	assert_int_equal(got.vector, VEC_SS);
+	assert_int_equal(done.vector, VEC_SS);
 	sregs.cr4 |= CR4_LA57;
 	assert_int_equal(linear(SEG_DS, 0x800000000000, 8, 0, &gla), OK);
 }
@@ -464,17 +343,17 @@ static void test_copy(void **state)
 	memory[0x12ffd] = 0;
 	assert_int_equal(vcpu_write_linear(&vcpu, GLA + 0xffd, &value, 8), ERR_FAULT);
 	assert_int_equal(memory[0x12ffd], 0);
-	assert_int_equal(got.page_faults, 1);
-	assert_true(got.gla == GLA + 0x1000);
-	assert_int_equal(got.error, PF_W);
+	assert_int_equal(done.page_faults, 1);
+	assert_true(done.gla == GLA + 0x1000);
+	assert_int_equal(done.error, PF_W);
 	/* Both fault: the first one is reported. */
 	put64(at(0x4000, 1, GLA), 0);
 	assert_int_equal(vcpu_write_linear(&vcpu, GLA + 0xffd, &value, 8), ERR_FAULT);
-	assert_true(got.gla == GLA + 0xffd);
+	assert_true(done.gla == GLA + 0xffd);
 	/* Mapped to where there is no memory. */
 	map4(GLA, 0x40000000 | P | W);
 	assert_int_equal(vcpu_read_linear(&vcpu, GLA, &back, 8, false), ERR_FAULT);
-	assert_int_equal(got.deaths, 1);
+	assert_int_equal(done.deaths, 1);
 }
 
 /* An instruction at the end of a page: the next page is only touched if it is needed. */
@@ -490,13 +369,13 @@ static void test_fetch(void **state)
 	memory[0x12fff] = 0xa2;
 	vcpu.rip = GLA + 0xffe;
 	assert_int_equal(vcpu_instruction_length(&vcpu), 2);
-	assert_int_equal(got.page_faults, 0);
+	assert_int_equal(done.page_faults, 0);
 	memory[0x12ffe] = 0x66;
 	memory[0x12fff] = 0x0f;
 	assert_int_equal(vcpu_instruction_length(&vcpu), 0);
-	assert_int_equal(got.page_faults, 1);
-	assert_true(got.gla == GLA + 0x1000);
-	assert_int_equal(got.error, PF_I);
+	assert_int_equal(done.page_faults, 1);
+	assert_true(done.gla == GLA + 0x1000);
+	assert_int_equal(done.error, PF_I);
 	put64(at(0x4000, 1, GLA + 0x1000), 0x20000 | P);
 	memory[0x20000] = 0xa2;
 	assert_int_equal(vcpu_instruction_length(&vcpu), 3);
