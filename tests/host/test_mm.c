@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The second-level MMU: slots and transactions, one suite over all formats. */
-// sources: tests/host/mm_fixture.c tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c
+// sources: tests/host/mm_fixture.c tests/host/mm_host.c tests/host/mm_decode.c
+// sources: mm/page_alloc.c mm/slot.c mm/spte.c
 // sources: mm/spte_ept.c mm/spte_npt.c mm/spte_vtd.c mm/spte_amdvi.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c
 // sources: mm/tdp_resize.c mm/tdp_nx.c mm/tdp_log.c mm/tdp_commit.c mm/tdp_walk.c
 #include <setjmp.h>

@@ -3,7 +3,8 @@
  * The second-level MMU: dirty logs against cores that write at every moment they can, through
  * whatever their TLBs and stale tables still permit. MM_SEED=n, MM_STEPS=n.
  */
-// sources: tests/host/mm_core.c tests/host/mm_fixture.c tests/host/mm_host.c mm/page_alloc.c
+// sources: tests/host/mm_core.c tests/host/mm_fixture.c tests/host/mm_host.c tests/host/mm_decode.c
+// sources: mm/page_alloc.c
 // sources: mm/slot.c mm/spte.c mm/spte_ept.c mm/spte_npt.c mm/spte_vtd.c mm/spte_amdvi.c
 // sources: mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c mm/tdp_resize.c mm/tdp_nx.c
 // sources: mm/tdp_log.c mm/tdp_commit.c mm/tdp_walk.c

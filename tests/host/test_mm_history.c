@@ -5,7 +5,8 @@
  * find must be the old layout or the new one. Where the code makes no promise about the order of its
  * stores, other orders are tried as well: backwards, and shuffled.
  */
-// sources: tests/host/mm_fixture.c tests/host/mm_host.c mm/page_alloc.c mm/slot.c mm/spte.c
+// sources: tests/host/mm_fixture.c tests/host/mm_host.c tests/host/mm_decode.c
+// sources: mm/page_alloc.c mm/slot.c mm/spte.c
 // sources: mm/spte_ept.c mm/spte_npt.c mm/spte_vtd.c mm/spte_amdvi.c mm/tdp_table.c mm/tdp_mmu.c
 // sources: mm/tdp_fault.c mm/tdp_zap.c mm/tdp_resize.c mm/tdp_nx.c mm/tdp_log.c mm/tdp_commit.c mm/tdp_walk.c
 // libs: -Wl,--wrap=mm_entry_xchg -Wl,--wrap=mm_hold -Wl,--wrap=mm_flush

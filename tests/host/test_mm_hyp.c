@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-// sources: tests/host/mm_host.c mm/page_alloc.c mm/hyp_pgtable.c mm/slot.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c
+// sources: tests/host/mm_host.c tests/host/mm_decode.c
+// sources: mm/page_alloc.c mm/hyp_pgtable.c mm/slot.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_zap.c
 // sources: mm/spte.c mm/tdp_resize.c mm/tdp_nx.c mm/tdp_log.c mm/tdp_commit.c mm/tdp_walk.c
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,8 @@
  * repeat or lengthen a run, MM_SEEDS=n makes more of them. A failure is made small and printed.
  */
 // sources: tests/host/mm_shrink.c tests/host/mm_ops.c tests/host/mm_ops_make.c
-// sources: tests/host/mm_model.c tests/host/mm_fixture.c tests/host/mm_host.c
+// sources: tests/host/mm_model.c tests/host/mm_fixture.c
+// sources: tests/host/mm_host.c tests/host/mm_decode.c
 // sources: mm/page_alloc.c mm/slot.c mm/spte.c mm/spte_ept.c mm/spte_npt.c mm/spte_vtd.c
 // sources: mm/spte_amdvi.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_mmio.c mm/tdp_zap.c
 // sources: mm/tdp_resize.c mm/tdp_nx.c mm/tdp_log.c mm/tdp_commit.c mm/tdp_walk.c
