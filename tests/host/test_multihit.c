@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Which CPUs need large pages without execute permission. */
 // sources: x86/multihit.c
+// libs: -no-pie
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
