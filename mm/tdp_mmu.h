@@ -170,7 +170,7 @@ void tdp_zap_all(struct tdp *t);
 enum status tdp_zap_table(struct tdp *t, hpa_t table) must_check;
 
 /*
- * Diagnosis: each transaction that takes something away also zaps all the rest of the cores' table.
+ * Diagnosis: each transaction that changes a translation also zaps all the rest of the cores' table.
  * Slower, and it must not change what any guest can see.
  */
 void tdp_set_zap_all(struct tdp *t, bool on);
