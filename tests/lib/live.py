@@ -15,6 +15,9 @@ def boot(lab, *guests, lamina=None, **options):
     for g in guests:
         m.console.expect(f"guest {g.name}: started on core", 60 * SPEED[m.host],
                          anywhere=True)
+    # What is typed before is lost when it resets its UART.
+    if guests[0].kernel == "terminal":
+        m.console.expect("terminal ready", 60 * SPEED[m.host], anywhere=True)
     return m
 
 

@@ -143,9 +143,12 @@ class Machine:
             self.send(command + "\r")
             if command.split()[0] in ("console", "reboot"):
                 return ""
+            # First its echo: a prompt in front of that was repeated behind a message.
+            echo = command[-16:]
+            self.expect(re.escape(echo) + r" *\r*\n", timeout)
             self.expect(PROMPT, timeout)
         text = self.console.text(start)
-        return text[text.find("\n") + 1:text.rfind("lamina> ")]
+        return text[text.find("\n", text.find(echo)) + 1:text.rfind("lamina> ")]
 
     def in_monitor(self):
         text = self.console.text(max(0, self.console.position() - 64))

@@ -82,6 +82,7 @@ def misuse(lab, deeds, **options):
     pending = {f"guest {deed}: core \\d+ stopped at rip 0x[0-9a-f]+: [^\r]*{DEATHS[deed]}"
                for deed in deeds}
     m.wait_started()
+    m.console.expect("terminal ready", 60, anywhere=True)
     for pattern in pending:
         m.console.expect(pattern, 60, anywhere=True)
     for deed in deeds:
