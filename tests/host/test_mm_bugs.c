@@ -302,6 +302,47 @@ static void test_faults_overtake(void **state unused)
 	expect_range(c.base.v, c.base.v + 9, c.pfn.v, true);
 }
 
+/* Each time in another region, so that each fetch splits a leaf. */
+static void fetch_elsewhere(void)
+{
+	struct tdp_fault f;
+
+	if (next_page >= 12 * BIG_PAGES)
+		return;
+	assert_int_equal(fault(next_page, ACCESS_X, &f), TDP_FIXED);
+	next_page += BIG_PAGES;
+}
+
+/* The same with fetches that split what is being copied: no table gets lost, and no right. */
+static void test_splits_overtake(void **state unused)
+{
+	struct slot b = ram(20 * BIG_PAGES, 9, 7), c = ram(2 * gib, 9, 7);
+	struct translation tr;
+	struct slot_txn txn;
+
+	if (format.max_level == 1 || !(format.rights & ACCESS_X))
+		return;
+	tdp_set_nx_huge(&tdp, true);
+	create(ram(0, 12 * BIG_PAGES, 12 * BIG_PAGES));
+	create(b);
+	create(c);
+	next_page = 0;
+	begin(&txn, 0);
+	b.pfn.v += 16;
+	c.pfn.v += 16;
+	assert_int_equal(slot_replace(&txn, &b), OK);
+	assert_int_equal(slot_replace(&txn, &c), OK);
+	at_alloc = fetch_elsewhere;
+	assert_int_equal(try_commit(&txn), OK);
+	at_alloc = NULL;
+	assert_true(next_page > 0);
+	for (uint64_t gfn = 0; gfn < next_page; gfn += BIG_PAGES) {
+		assert_true(machine_translate(gfn, &tr));
+		assert_int_equal(tr.level, 1);
+		assert_int_equal(tr.access, ACCESS_RWX);
+	}
+}
+
 static hpa_t table_of(uint64_t gfn, unsigned level)
 {
 	struct tdp_walk w;
@@ -439,10 +480,11 @@ static void test_stale_memory_type(void **state unused)
 }
 
 static const struct mm_test tests[] = {
-	TEST(test_unaligned_zap),          TEST(test_fetch_in_the_gap),
-	TEST(test_flush_lost_on_yield),    TEST(test_many_generations),
-	TEST(test_faults_overtake),        TEST(test_zap_of_what_was_freed),
-	TEST(test_zap_under_a_freed_root), TEST(test_stale_memory_type),
+	TEST(test_unaligned_zap),         TEST(test_fetch_in_the_gap),
+	TEST(test_flush_lost_on_yield),   TEST(test_many_generations),
+	TEST(test_faults_overtake),       TEST(test_splits_overtake),
+	TEST(test_zap_of_what_was_freed), TEST(test_zap_under_a_freed_root),
+	TEST(test_stale_memory_type),
 };
 
 int main(void)

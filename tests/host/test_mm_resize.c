@@ -374,6 +374,25 @@ static void test_nx_recovery_of_merged_slots(void **state unused)
 	assert_int_equal(level_of(gib + 5), format.max_level);
 }
 
+/* The table above a region was on the list as well, and went with the region a moment before. */
+static void test_nx_recovery_of_both_levels(void **state unused)
+{
+	unsigned top = large_slot();
+	struct tdp_fault f;
+
+	if (top < 3)
+		return;
+	nx_huge();
+	assert_int_equal(fault(gib + 7, ACCESS_X, &f), TDP_FIXED);
+	assert_int_equal(tdp.nx_list.count, 2);
+	assert_int_equal(tdp_nx_recover(&tdp, 2), 0); /* both have been made just now */
+	assert_int_equal(tdp_nx_recover(&tdp, 1), 0); /* the upper one has a table, and goes last */
+	assert_int_equal(tdp_nx_recover(&tdp, 2), 2);
+	machine_check();
+	assert_int_equal(tdp.nx_list.count, 0);
+	assert_int_equal(level_of(gib + 7), top);
+}
+
 /* Many merged borders cost few flushes. */
 static void test_merged_borders_share_flushes(void **state unused)
 {
@@ -469,6 +488,7 @@ static const struct mm_test tests[] = {
 	TEST(test_exhausted_budget_merges_first),
 	TEST(test_transaction_merges_first),
 	TEST(test_nx_recovery_of_merged_slots),
+	TEST(test_nx_recovery_of_both_levels),
 	TEST(test_merged_borders_share_flushes),
 	TEST(test_zap_by_back_pointer),
 	TEST(test_back_pointers_after_commits),
