@@ -221,6 +221,22 @@ static void test_execute_only(void **state unused)
 	assert_true(device_reaches(0));
 }
 
+/* Nothing is ever zapped from the devices' table, not by an address in it either. */
+static void test_no_zap_by_back_pointer(void **state unused)
+{
+	struct translation tr;
+	struct tdp_walk w;
+
+	no_iommu();
+	create(ram(3, 9, 100));
+	assert_int_equal(attach_iommu(&iommus[0]), OK);
+	tdp_lookup(&tdp, TDP_DMA, GPA(5 << PAGE_SHIFT), &w);
+	assert_true(w.mapped && w.steps > 1);
+	for (unsigned i = 0; i < w.steps; i++)
+		assert_int_equal(tdp_zap_table(&tdp, w.step[i].table), ERR_NOT_FOUND);
+	assert_true(machine_translate_in(TDP_DMA, 5, &tr));
+}
+
 /* Devices see memory and not registers: the kind of a slot matters to them. */
 static void change_kind(enum slot_kind from, enum slot_kind to)
 {
@@ -278,6 +294,7 @@ static const struct mm_test tests[] = {
 	TEST(test_cores_matters),
 	TEST(test_sizes_in_place),
 	TEST(test_execute_only),
+	TEST(test_no_zap_by_back_pointer),
 	TEST(test_registers_become_memory),
 	TEST(test_memory_becomes_registers),
 	TEST(test_far_registers),
