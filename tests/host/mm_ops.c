@@ -450,10 +450,7 @@ static void dispatch(const struct op *op)
 		abort_draft(op);
 		break;
 	case OP_FAULT:
-		if (op->during)
-			postpone(op);
-		else
-			fault_at(op);
+		op->during ? postpone(op) : fault_at(op);
 		break;
 	case OP_POPULATE:
 		populate(op);
@@ -475,8 +472,7 @@ static void dispatch(const struct op *op)
 		tdp_collapse(&tdp, GFN(op->gfn), op->npages);
 		break;
 	case OP_SET_ZAP_ALL:
-		zap_all = op->on;
-		tdp_set_zap_all(&tdp, zap_all);
+		tdp_set_zap_all(&tdp, zap_all = op->on);
 		break;
 	case OP_SET_NX:
 		set_nx(op);
