@@ -374,6 +374,23 @@ static void test_nx_recovery_of_merged_slots(void **state unused)
 	assert_int_equal(level_of(gib + 5), format.max_level);
 }
 
+/* Of what a transaction cuts out of a large page, the small pages are executable, the large not. */
+static void test_nx_cut(void **state unused)
+{
+	struct slot_txn txn;
+
+	if (!(format.rights & ACCESS_X) || large_slot() == 1)
+		return;
+	nx_huge();
+	begin(&txn, 0);
+	assert_int_equal(slot_resize(&txn, GFN(gib), gib - 1), OK);
+	commit(&txn);
+	assert_int_equal(level_of(2 * gib - 2), 1);
+	assert_int_equal(access_of(2 * gib - 2), ACCESS_RWX);
+	assert_int_equal(level_of(gib), 2);
+	assert_int_equal(access_of(gib), ACCESS_RW);
+}
+
 /* The table above a region was on the list as well, and went with the region a moment before. */
 static void test_nx_recovery_of_both_levels(void **state unused)
 {
@@ -488,6 +505,7 @@ static const struct mm_test tests[] = {
 	TEST(test_exhausted_budget_merges_first),
 	TEST(test_transaction_merges_first),
 	TEST(test_nx_recovery_of_merged_slots),
+	TEST(test_nx_cut),
 	TEST(test_nx_recovery_of_both_levels),
 	TEST(test_merged_borders_share_flushes),
 	TEST(test_zap_by_back_pointer),
