@@ -434,6 +434,19 @@ static void test_merged_borders_share_flushes(void **state unused)
 	commit(&txn);
 	assert_in_range(tdp_stats(&tdp).flushes - before, 1, 9);
 	expect_mapped(BIG_PAGES, 65 * BIG_PAGES, 2);
+	expect_mapped(62 * BIG_PAGES, 126 * BIG_PAGES, 2);
+}
+
+static void test_zap_all(void **state unused)
+{
+	struct tdp_fault f;
+
+	machine.gaps = true;
+	create(ram(3, 4, 9));
+	tdp_set_zap_all(&tdp, true);
+	create(ram(30, 4, 90));
+	expect_unmapped(3);
+	assert_int_equal(fault(3, ACCESS_R, &f), TDP_FIXED);
 }
 
 static void test_zap_by_back_pointer(void **state unused)
@@ -508,6 +521,7 @@ static const struct mm_test tests[] = {
 	TEST(test_nx_cut),
 	TEST(test_nx_recovery_of_both_levels),
 	TEST(test_merged_borders_share_flushes),
+	TEST(test_zap_all),
 	TEST(test_zap_by_back_pointer),
 	TEST(test_back_pointers_after_commits),
 };
