@@ -13,6 +13,7 @@
 #define CONFIG_NAME_LEN    32
 #define CONFIG_PATH_LEN    128
 #define CONFIG_CMDLINE_LEN 2048
+#define CONFIG_MAX_DEVICES 16
 
 enum config_console {
 	CONSOLE_FOCUS, /* show the guest that has the focus */
@@ -40,6 +41,27 @@ enum config_nx {
 	NX_OFF,  /* always */
 };
 
+/* What happens to a guest whose device asks for memory or interrupts that it must not have. */
+enum config_dma_fault {
+	DMA_FAULT_COUNT, /* it is blocked, counted and logged (default) */
+	DMA_FAULT_PAUSE, /* and the guest is paused */
+	DMA_FAULT_STOP,  /* and the guest is stopped */
+};
+
+/* A device of a guest, named in one of three ways. */
+struct config_device {
+	enum {
+		DEVICE_BY_ADDRESS,
+		DEVICE_BY_ID,
+		DEVICE_BY_CLASS,
+	} by;
+	uint16_t segment; /* DEVICE_BY_ADDRESS */
+	uint8_t bus, device, function;
+	uint16_t vendor_id, device_id; /* DEVICE_BY_ID */
+	uint32_t class, class_mask;    /* DEVICE_BY_CLASS: 0xccssii */
+	uint8_t slot;                  /* the device number that the guest sees; 0: any */
+};
+
 struct guest_config {
 	bool valid; /* false: its section had an error; the guest is left out (unless strict=yes) */
 	bool autostart;
@@ -57,6 +79,11 @@ struct guest_config {
 	uint64_t tables; /* bytes for second-level tables, beside what its memory needs */
 	enum config_zap zap;
 	enum config_nx nx_hugepages;
+	uint32_t device_count;
+	struct config_device devices[CONFIG_MAX_DEVICES];
+	bool iommu_unsafe; /* have devices even where the machine cannot contain them */
+	bool reset_none;   /* have devices even if they cannot be reset */
+	enum config_dma_fault dma_fault;
 };
 
 struct config {
