@@ -12,6 +12,9 @@
 #include "mm/tdp_mmu.h"
 #include "spinlock.h"
 
+struct pci_function;
+struct vpci;
+
 enum guest_state {
 	GUEST_STOPPED,
 	GUEST_RUNNING,
@@ -64,6 +67,13 @@ struct guest {
 	uint64_t start_tsc;
 
 	uint64_t denied_msr, denied_ipi; /* relaxed counters */
+
+	/* Devices of its own (core/passthrough.h); constant once the guest exists, but for the last two. */
+	uint32_t device_count;
+	struct pci_function *devices[CONFIG_MAX_DEVICES];
+	struct vpci *vpci;      /* the bus that it sees them on; NULL: it has none */
+	bool devices_reset;     /* since the last run; run_lock */
+	uint64_t device_faults; /* relaxed */
 };
 
 /*
