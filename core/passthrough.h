@@ -12,7 +12,8 @@ struct cpu;
 
 /*
  * The machine's PCI devices and IOMMUs, and who owns what. core/passthrough.c: boot order, owners
- * and the life of a guest's devices; core/host_pci.c: access; core/iommu_faults.c: faults.
+ * and the life of a guest's devices; core/host_pci.c: access to
+ * configuration space; core/iommu_faults.c: faults.
  */
 
 /* Configuration space of a segment, usable on any core at any time; NULL: there is no such segment. */
@@ -21,25 +22,24 @@ const struct pci_access *host_pci(uint16_t segment);
 /* Boot core, before the console is looked for: map what the MCFG describes, else use the ports. */
 void host_pci_init(const struct acpi_mcfg *mcfg);
 
-/* All functions; scanned and grouped by passthrough_init(). */
-extern struct pci_tree pci_tree;
+/* All functions, scanned and grouped by passthrough_init(); NULL before. */
+extern struct pci_tree *pci_tree;
 
 /*
- * Boot core, once, before other cores start: find all devices, quiet them, turn the IOMMUs on, route
- * Lamina's own interrupts anew, give devices to guests as the configuration says. What cannot be
- * given as it says is refused with a message, and the guest is left out (config.valid becomes false
- * in guest_refused()).
+ * Boot core, once, before guests exist: find all devices, quiet them, turn the IOMMUs on, route
+ * Lamina's own interrupts anew, give devices to guests as the configuration says. `mem` is how ACPI
+ * tables are read.
  */
-void passthrough_init(const struct boot_info *bi, const struct acpi_platform *acpi);
-
-/* Why guest `index` must be left out because of its devices; NULL: it need not. */
-const char *passthrough_refusal(uint32_t index);
+void passthrough_init(const struct boot_info *bi, const struct acpi_platform *platform,
+		      const struct acpi_mem *mem);
 
 /*
- * For guest_create(), after the guest's slots exist and before its vCPUs run: the DMA view, the
- * virtual PCI bus. Nothing if it has no devices. Errors are logged.
+ * For guest_create(): first, whether the guest can have all that its section names, and the virtual
+ * PCI bus, before its slots are made; then, once they are, its devices' view of its memory. Nothing if
+ * it has no devices. Errors are logged; the guest is left out then.
  */
 must_check enum status passthrough_create(struct guest *g);
+must_check enum status passthrough_create_view(struct guest *g);
 
 /*
  * Each run: on the core of vCPU 0, without locks, before the guest's memory is written: reset the
@@ -49,15 +49,24 @@ must_check enum status passthrough_start(struct guest *g);
 
 /*
  * The guest's cores are out for good, or for a reset: bus mastering off, interrupts blocked,
- * detached; nothing of it reaches memory or cores after return. Quick: no reset here. run_lock held.
+ * detached; nothing of its devices reaches memory or cores after that. Then they are reset, which
+ * takes up to a second each. On one of the guest's cores, without locks.
  */
 void passthrough_stop(struct guest *g);
 
 /*
- * Look for faults, if it is time to: at exits that happen anyway and in the NMI's work. Any core,
- * no lock held.
+ * Look for faults: in the work of an NMI, which may be about one; and at exits that happen anyway,
+ * which cost a look at a flag unless a flood was silenced. Any core, no lock held.
  */
 void iommu_faults_poll(void);
+void iommu_faults_after_exit(uint64_t tsc);
+
+/* Faults of a function so far, for the monitor; `index` into pci_tree. Those of unknown sources. */
+uint64_t iommu_faults_of(uint32_t index);
+uint64_t iommu_faults_unknown(void);
+
+/* A copy of the n-th last fault, from 0. False: there were not so many. */
+bool iommu_faults_last(unsigned n, struct iommu_fault *out);
 
 /* For mm_flush(). */
 void passthrough_flush(struct guest *g, const struct gfn_range *ranges, unsigned count);
