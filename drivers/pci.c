@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "drivers/pci.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* PCI Local Bus Specification 3.0, chapter 6. */
@@ -43,44 +44,43 @@
 
 uint32_t pci_read32(const struct pci_access *a, struct pci_bdf d, uint32_t reg)
 {
-	return a->read(a, d, reg & ~3u);
+	return a->read(a, d, reg & ~3u, 4);
 }
 
 uint16_t pci_read16(const struct pci_access *a, struct pci_bdf d, uint32_t reg)
 {
-	return (uint16_t)(pci_read32(a, d, reg) >> (8 * (reg & 2)));
+	return (uint16_t)a->read(a, d, reg & ~1u, 2);
 }
 
 uint8_t pci_read8(const struct pci_access *a, struct pci_bdf d, uint32_t reg)
 {
-	return (uint8_t)(pci_read32(a, d, reg) >> (8 * (reg & 3)));
+	return (uint8_t)a->read(a, d, reg, 1);
 }
 
 void pci_write32(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t v)
 {
-	a->write(a, d, reg & ~3u, v);
-}
-
-static void write_part(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t mask,
-		       uint32_t v)
-{
-	uint32_t shift = 8 * (reg & 3);
-	uint32_t old = pci_read32(a, d, reg);
-
-	/* The status register shares its dword with the command and is cleared by writing ones. */
-	if ((reg & ~3u) == PCI_COMMAND && shift < 16)
-		old &= 0xffff;
-	pci_write32(a, d, reg, (old & ~(mask << shift)) | (v & mask) << shift);
+	a->write(a, d, reg & ~3u, 4, v);
 }
 
 void pci_write16(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint16_t v)
 {
-	write_part(a, d, reg & ~1u, 0xffff, v);
+	a->write(a, d, reg & ~1u, 2, v);
 }
 
 void pci_write8(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint8_t v)
 {
-	write_part(a, d, reg, 0xff, v);
+	a->write(a, d, reg, 1, v);
+}
+
+void pci_bdf_text(struct pci_bdf d, char text[PCI_BDF_TEXT])
+{
+	/* Masks tell the compiler that it fits. */
+	if (d.segment)
+		snprintf(text, PCI_BDF_TEXT, "%04x:%02x:%02x.%x", d.segment, d.bus, d.device & 31u,
+			 d.function & 7u);
+	else
+		snprintf(text, PCI_BDF_TEXT, "%02x:%02x.%x", d.bus, d.device & 31u,
+			 d.function & 7u);
 }
 
 static bool function_exists(const struct pci_access *a, struct pci_bdf d)

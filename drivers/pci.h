@@ -5,31 +5,54 @@
 #include "types.h"
 
 /*
- * PCI configuration space, as far as finding and switching on one of Lamina's own devices needs
- * it. pci.c is pure and goes through struct pci_access; pci_access.c has the two ways of real
- * machines. Used on the boot core only, before guests run: no lock.
+ * PCI configuration space: access, and as much as finding and switching on one of Lamina's own
+ * devices needs. pci.c is pure and goes through struct pci_access; pci_access.c has the two ways of
+ * real machines, which any core may use at any time.
  */
 struct pci_bdf {
 	uint16_t segment;
 	uint8_t bus, device, function;
 };
 
-struct pci_access {
-	/* `reg` is dword aligned; what does not exist reads as all ones. */
-	uint32_t (*read)(const struct pci_access *a, struct pci_bdf d, uint32_t reg);
-	void (*write)(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t v);
-	volatile uint8_t *ecam; /* mapped window: 1 MiB per bus, from first_bus on */
-	uint16_t segment;
+#define PCI_WINDOWS 4u /* per segment */
+
+/* A mapped window: 1 MiB per bus, from first_bus on. */
+struct pci_window {
+	volatile uint8_t *at;
 	uint8_t first_bus, last_bus;
+};
+
+struct pci_access {
+	/*
+	 * `width` is 1, 2 or 4 bytes, `reg` a multiple of it, and exactly these bytes are read or
+	 * written: next to a register there may be one that is cleared by writing ones. What does
+	 * not exist reads as all ones.
+	 */
+	uint32_t (*read)(const struct pci_access *a, struct pci_bdf d, uint32_t reg,
+			 unsigned width);
+	void (*write)(const struct pci_access *a, struct pci_bdf d, uint32_t reg, unsigned width,
+		      uint32_t v);
+	uint16_t segment;
+	uint8_t first_bus, last_bus; /* where buses can be; there may be holes */
+	bool extended;               /* 4096 bytes of each function, not 256 */
+	uint32_t window_count;
+	struct pci_window windows[PCI_WINDOWS];
 };
 
 /* Configuration mechanism 1: ports 0xcf8 and 0xcfc, segment 0, 256 bytes of each function. */
 void pci_access_ports(struct pci_access *a);
 
-/* A window of the MCFG table, mapped uncached by the caller from first_bus's first byte. */
-void pci_access_ecam(struct pci_access *a, volatile void *window, uint16_t segment,
-		     uint8_t first_bus, uint8_t last_bus);
+/* Memory-mapped: windows are to be added. */
+void pci_access_ecam(struct pci_access *a, uint16_t segment);
 
+/*
+ * A window of the MCFG table, mapped uncached by the caller from first_bus's first byte.
+ * ERR_NOMEM: the segment has PCI_WINDOWS already; ERR_OVERLAP: it has a bus of it already.
+ */
+must_check enum status pci_access_add_window(struct pci_access *a, volatile void *at,
+					     uint8_t first_bus, uint8_t last_bus);
+
+/* `reg` is rounded down to a multiple of the width. */
 uint8_t pci_read8(const struct pci_access *a, struct pci_bdf d, uint32_t reg);
 uint16_t pci_read16(const struct pci_access *a, struct pci_bdf d, uint32_t reg);
 uint32_t pci_read32(const struct pci_access *a, struct pci_bdf d, uint32_t reg);
@@ -79,5 +102,21 @@ struct pci_uart {
  * BAR. Switches its decoding on. ERR_NOT_FOUND: there is none.
  */
 must_check enum status pci_find_uart(const struct pci_access *a, struct pci_uart *out);
+
+/* "00:1f.3", or "0001:00:1f.3" in a segment other than 0. */
+#define PCI_BDF_TEXT 13
+void pci_bdf_text(struct pci_bdf d, char text[PCI_BDF_TEXT]);
+
+static inline bool pci_same(struct pci_bdf a, struct pci_bdf b)
+{
+	return a.segment == b.segment && a.bus == b.bus && a.device == b.device &&
+	       a.function == b.function;
+}
+
+/* Bus, device and function as 16 bits, the way requests and IOMMU tables name them. */
+static inline uint16_t pci_rid(struct pci_bdf d)
+{
+	return (uint16_t)(d.bus << 8 | d.device << 3 | d.function);
+}
 
 #endif

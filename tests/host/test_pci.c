@@ -20,6 +20,7 @@ static struct function {
 } functions[FUNCTIONS];
 
 static uint32_t count, reads;
+static unsigned written; /* bytes of the last write */
 static bool decoding_while_sizing;
 
 static struct function *find(struct pci_bdf d)
@@ -31,28 +32,31 @@ static struct function *find(struct pci_bdf d)
 	return NULL;
 }
 
-static uint32_t model_read(const struct pci_access *a, struct pci_bdf d, uint32_t reg)
+static uint32_t model_read(const struct pci_access *a, struct pci_bdf d, uint32_t reg,
+			   unsigned width)
 {
 	struct function *f = find(d);
-	uint32_t v = ~0u;
+	uint32_t v = width == 4 ? ~0u : (1u << (8 * width)) - 1;
 
-	assert_true(reg % 4 == 0 && reg < 256 && d.bus <= a->last_bus);
+	assert_true(reg % width == 0 && reg < 256 && d.bus <= a->last_bus);
 	reads++;
 	if (f)
-		memcpy(&v, f->config + reg, 4);
+		memcpy(&v, f->config + reg, width);
 	return v;
 }
 
-static void model_write(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t v)
+static void model_write(const struct pci_access *a, struct pci_bdf d, uint32_t reg, unsigned width,
+			uint32_t v)
 {
 	struct function *f = find(d);
 
 	(void)a;
-	assert_true(reg % 4 == 0 && reg < 256);
+	assert_true(reg % width == 0 && reg < 256);
 	assert_non_null(f);
+	written = width;
 	if (reg >= 0x10 && reg < 0x28 && v == ~0u && f->config[4] & 3)
 		decoding_while_sizing = true;
-	for (uint32_t i = 0; i < 4; i++) {
+	for (uint32_t i = 0; i < width; i++) {
 		uint8_t w = f->writable[reg + i];
 
 		f->config[reg + i] = (uint8_t)((f->config[reg + i] & ~w) | (v >> (8 * i) & w));
@@ -253,14 +257,34 @@ static void test_partial_writes(void **state)
 	put32(f->config + 0x40, 0x44332211);
 	put32(f->writable + 0x40, 0xffffffff);
 	pci_write8(&access, f->bdf, 0x41, 0xaa);
-	pci_write16(&access, f->bdf, 0x42, 0xbbcc);
-	assert_int_equal(pci_read32(&access, f->bdf, 0x40), 0xbbccaa11);
+	assert_int_equal(written, 1);
+	pci_write16(&access, f->bdf, 0x43, 0xbbcc);
+	assert_int_equal(written, 2);
+	assert_int_equal(pci_read32(&access, f->bdf, 0x43), 0xbbccaa11);
 	assert_int_equal(pci_read8(&access, f->bdf, 0x43), 0xbb);
-	/* Status bits are cleared by ones: a write of the command must not write them back. */
+	assert_int_equal(pci_read16(&access, f->bdf, 0x42), 0xbbcc);
+	pci_write32(&access, f->bdf, 0x42, 0x12345678);
+	assert_int_equal(written, 4);
+	assert_int_equal(pci_read32(&access, f->bdf, 0x40), 0x12345678);
+	/* Status bits are cleared by ones: a write of the command must not reach them. */
 	f->config[7] = 0xf9;
 	f->writable[7] = 0xff;
 	pci_write16(&access, f->bdf, 4, 1);
-	assert_int_equal(f->config[7], 0);
+	assert_int_equal(f->config[7], 0xf9);
+}
+
+static void test_text(void **state)
+{
+	char text[PCI_BDF_TEXT];
+
+	(void)state;
+	pci_bdf_text((struct pci_bdf){ .bus = 0xab, .device = 0x1f, .function = 7 }, text);
+	assert_string_equal(text, "ab:1f.7");
+	pci_bdf_text((struct pci_bdf){ 0xfffe, 1, 2, 3 }, text);
+	assert_string_equal(text, "fffe:01:02.3");
+	assert_int_equal(pci_rid((struct pci_bdf){ 1, 0xab, 0x1f, 7 }), 0xabff);
+	assert_true(pci_same((struct pci_bdf){ 1, 2, 3, 4 }, (struct pci_bdf){ 1, 2, 3, 4 }));
+	assert_false(pci_same((struct pci_bdf){ 0, 2, 3, 4 }, (struct pci_bdf){ 1, 2, 3, 4 }));
 }
 
 int main(void)
@@ -272,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup(test_find_uart, setup),
 		cmocka_unit_test_setup(test_msi, setup),
 		cmocka_unit_test_setup(test_partial_writes, setup),
+		cmocka_unit_test_setup(test_text, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
