@@ -45,6 +45,7 @@ struct pci_function {
 	 * the firmware uses with it ...); NULL: it can.
 	 */
 	const char *reserved;
+	bool in_use;   /* Lamina drives it itself: its serial port */
 	int32_t owner; /* index of the guest that the configuration gives it to, or PCI_NO_OWNER */
 };
 
