@@ -23,6 +23,9 @@ QEMU_CPU = "EPYC,+svm,+npt"
 BOCHS_CPU = "corei7_skylake_x"
 BOCHS_SVM_CPUS = ("trinity_apu", "ryzen")
 
+# The models of IOMMUs, by vendor. Both remap the interrupts and the DMA of the AMD CPU.
+IOMMUS = {"intel": "intel-iommu,intremap=on,aw-bits=48", "amd": "amd-iommu,intremap=on"}
+
 BOCHSRC = """\
 display_library: term
 plugin_ctrl: unmapped=true, biosdev=true, speaker=false, extfpuirq=true, parallel=false, \
@@ -89,17 +92,18 @@ class Emulator:
     realtime: Bochs keeps to the wall clock instead of a fixed, repeatable one.
     uart: "isa" or, QEMU only, "pci": where the serial line is.
     qemu: another QEMU than the installed one, or than the one that the environment's QEMU names.
+    iommu: QEMU: "intel" or "amd". devices: QEMU: lists of arguments, see tests/lib/devices.py.
     msrs: Bochs: {index: value} of additional MSRs. extra: more arguments, or lines of bochsrc.
     """
 
     def __init__(self, host, image, workdir, *, cores=2, memory=2048, cpu=None, accel="tcg",
                  limit=600, icount=None, gdb=False, vga=False, realtime=False, msrs=None, uart="isa",
-                 qemu=None, extra=()):
+                 qemu=None, iommu=None, devices=(), extra=()):
         self.host, self.image, self.workdir = host, image, workdir
         self.cores, self.memory, self.cpu, self.accel = cores, memory, cpu, accel
         self.limit, self.icount, self.gdb, self.vga = limit, icount, gdb, vga
         self.realtime, self.msrs, self.extra = realtime, dict(msrs or {}), list(extra)
-        self.uart = uart
+        self.uart, self.iommu, self.devices = uart, iommu, list(devices)
         self.qemu = qemu or os.environ.get("QEMU") or "qemu-system-x86_64"
         self.process = None
         self.line = None
@@ -158,6 +162,7 @@ class Emulator:
                 "-m", f"{self.memory}M", "-nodefaults", "-display", "none", "-no-reboot",
                 "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}",
                 "-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
+                *(["-device", IOMMUS[self.iommu]] if self.iommu else []),
                 "-drive", f"id=disk,if=none,format=raw,snapshot=on,file={os.path.abspath(self.image)}",
                 "-device", "ide-hd,drive=disk",
                 "-chardev", "stdio,id=serial,signal=off",
@@ -172,9 +177,11 @@ class Emulator:
             argv += ["-vga", "std"]
         if self.gdb:
             argv += ["-s", "-S"]
-        return argv + self.extra
+        return argv + [word for device in self.devices for word in device] + self.extra
 
     def prepare_bochs(self, port):
+        if self.iommu or self.devices:
+            raise EmulatorError("bochs has no IOMMU, and no device to be given away")
         if self.cores > 1 and self.icount is not None:
             raise EmulatorError("bochs is deterministic as it is: icount is QEMU's")
         # Its OVMF keeps its variables in a file on the disk, hence a copy.

@@ -247,24 +247,6 @@ static void compare_all(uint64_t tag)
 /* ------------------------------------------------------------------ commands */
 
 static char line[80];
-static unsigned length;
-
-/* True when a line is complete in `line`. */
-static bool got_line(void)
-{
-	int c = get_char();
-
-	if (c < 0)
-		return false;
-	if (c == '\r' || c == '\n') {
-		line[length] = 0;
-		length = 0;
-		return true;
-	}
-	if (length + 1 < sizeof(line))
-		line[length++] = (char)c;
-	return false;
-}
 
 static void run(void)
 {
@@ -274,7 +256,7 @@ static void run(void)
 		equal();
 		odd();
 		guarded();
-		if (loops % 256 || !got_line())
+		if (loops % 256 || !read_line(line, sizeof(line)))
 			continue;
 		if (!strncmp(line, "check ", 6))
 			compare_all(strtoull(line + 6, NULL, 16));
@@ -316,7 +298,7 @@ void guest_main(void)
 {
 	say("storm ready");
 	do {
-		while (!got_line())
+		while (!read_line(line, sizeof(line)))
 			__asm__ volatile("pause");
 		command();
 	} while (strcmp(line, "end") && strcmp(line, "stop"));

@@ -34,15 +34,16 @@ class Test:
     limit: int
 
 
-def target(hosts=("qemu", "bochs"), bench=False, limit=240, **options):
+def target(hosts=("qemu", "bochs"), bench=False, limit=240, iommus=(), **options):
     """Make a test of a function, once for each host. `options` are given to every machine that it
     boots; bench: not a test but a measurement, run by `make bench` only; limit: seconds that one
-    machine may live."""
+    machine may live; iommus: instead of the hosts, QEMU with each of these."""
     def decorate(function):
         module = function.__module__.rpartition(".")[2]
-        for host in hosts:
-            TESTS.append(Test(f"{module}.{function.__name__}[{host}]", function, host, options,
-                              bench, limit))
+        for host, iommu in [("qemu", i) for i in iommus] or [(h, None) for h in hosts]:
+            kind = f"{host}+{iommu}" if iommu else host
+            TESTS.append(Test(f"{module}.{function.__name__}[{kind}]", function, host,
+                              options | ({"iommu": iommu} if iommu else {}), bench, limit))
         return function
     return decorate
 
@@ -53,6 +54,7 @@ class Lab:
     def __init__(self, test, build, logs):
         self.test, self.build, self.logs = test, build, logs
         self.host = test.host
+        self.iommu = test.options.get("iommu")
         self.machines = []
         self.folders = []
         self.notes = []

@@ -60,6 +60,23 @@ int get_char(void)
 	return inb(COM1_LSR) & LSR_RX ? inb(COM1) : -1;
 }
 
+bool read_line(char *line, size_t size)
+{
+	static size_t length;
+	int c = get_char();
+
+	if (c < 0)
+		return false;
+	if (c == '\r' || c == '\n') {
+		line[length] = 0;
+		length = 0;
+		return true;
+	}
+	if (length + 1 < size)
+		line[length++] = (char)c;
+	return false;
+}
+
 static printf_like(2, 0) void put_line(const char *before, const char *fmt, va_list args)
 {
 	char line[256];

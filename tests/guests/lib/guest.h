@@ -25,6 +25,8 @@ void put_char(char c);
 void put_string(const char *s);
 /* The next character that was received, or -1. */
 int get_char(void);
+/* Collect what was received; true when a line is complete, without its end. Never waits. */
+bool read_line(char *line, size_t size);
 
 /* Print and count a result; the value of `good`. */
 bool check(bool good, const char *fmt, ...) printf_like(2, 3);
