@@ -411,8 +411,8 @@ test-target: test-build ## target tests only (K=substring; ON=qemu|bochs)
 bench: test-build ## measurements on the emulators, in instructions
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(K:%=-k %) $(ON:%=--on %)
 
-CHECK_CONFIG_SRCS := tools/check_config.c boot/config.c boot/config_check.c boot/config_values.c \
-	boot/linux_image.c boot/report.c
+CHECK_CONFIG_SRCS := tools/check_config.c boot/config.c boot/config_check.c boot/config_devices.c \
+	boot/config_values.c boot/linux_image.c boot/report.c
 $(BUILD)/check-config: $(CHECK_CONFIG_SRCS:%.c=$(BUILD)/host/obj/%.o)
 	$(call say,HOSTLD,$(@F))
 	$(Q)$(CC) $(HOST_CFLAGS) -o $@ $^

@@ -27,10 +27,14 @@ static const char *const lamina_names[LAMINA_KEYS] = {
 };
 
 static const char *const guest_names[GUEST_KEYS] = {
-	[GUEST_KERNEL] = "kernel",   [GUEST_INITRD] = "initrd",       [GUEST_CMDLINE] = "cmdline",
-	[GUEST_MEMORY] = "memory",   [GUEST_CORES] = "cores",         [GUEST_CONSOLE] = "console",
-	[GUEST_RESTART] = "restart", [GUEST_AUTOSTART] = "autostart", [GUEST_TABLES] = "tables",
-	[GUEST_ZAP] = "zap",         [GUEST_NX] = "nx_hugepages",
+	[GUEST_KERNEL] = "kernel",       [GUEST_INITRD] = "initrd",
+	[GUEST_CMDLINE] = "cmdline",     [GUEST_MEMORY] = "memory",
+	[GUEST_CORES] = "cores",         [GUEST_CONSOLE] = "console",
+	[GUEST_RESTART] = "restart",     [GUEST_AUTOSTART] = "autostart",
+	[GUEST_TABLES] = "tables",       [GUEST_ZAP] = "zap",
+	[GUEST_NX] = "nx_hugepages",     [GUEST_PCI] = "pci",
+	[GUEST_IOMMU] = "iommu",         [GUEST_RESET] = "reset",
+	[GUEST_DMA_FAULT] = "dma_fault",
 };
 
 static const char *const section_names[] = { "lamina", "guest" };
@@ -157,6 +161,41 @@ static void set_size(struct parser *p, const char *key, uint64_t unit, uint64_t 
 		*out = v;
 }
 
+static void set_guest_devices(struct parser *p, enum guest_key key)
+{
+	static const char *const iommu[] = { "required", "unsafe" };
+	static const char *const reset[] = { "required", "none" };
+	static const char *const fault[] = {
+		[DMA_FAULT_COUNT] = "count", [DMA_FAULT_PAUSE] = "pause", [DMA_FAULT_STOP] = "stop"
+	};
+	struct guest_config *g = p->guest;
+	int i;
+
+	switch (key) {
+	case GUEST_PCI:
+		if (!check_form(p, "pci",
+				value_devices(p->value, g->devices, CONFIG_MAX_DEVICES,
+					      &g->device_count)))
+			g->device_count = 0;
+		break;
+	case GUEST_IOMMU:
+		i = choose(p, "iommu", iommu, ARRAY_SIZE(iommu), "required or unsafe");
+		g->iommu_unsafe = i == 1;
+		break;
+	case GUEST_RESET:
+		i = choose(p, "reset", reset, ARRAY_SIZE(reset), "required or none");
+		g->reset_none = i == 1;
+		break;
+	case GUEST_DMA_FAULT:
+		i = choose(p, "dma_fault", fault, ARRAY_SIZE(fault), "count, pause or stop");
+		if (i >= 0)
+			g->dma_fault = (enum config_dma_fault)i;
+		break;
+	default:
+		break;
+	}
+}
+
 static void set_guest(struct parser *p, enum guest_key key)
 {
 	static const char *const restart[] = {
@@ -213,7 +252,8 @@ static void set_guest(struct parser *p, enum guest_key key)
 		if (i >= 0)
 			g->nx_hugepages = (enum config_nx)i;
 		break;
-	case GUEST_KEYS:
+	default:
+		set_guest_devices(p, key);
 		break;
 	}
 }
@@ -739,5 +779,6 @@ void config_parse(const char *text, size_t size, struct config *c, struct config
 	}
 	check_required(&p);
 	check_shared_cores(&p, owner);
+	config_check_devices(c, lines, r);
 	assign_cores(&p, owner);
 }

@@ -28,6 +28,10 @@ enum guest_key {
 	GUEST_TABLES,
 	GUEST_ZAP,
 	GUEST_NX,
+	GUEST_PCI,
+	GUEST_IOMMU,
+	GUEST_RESET,
+	GUEST_DMA_FAULT,
 	GUEST_KEYS,
 };
 
@@ -55,6 +59,9 @@ void config_parse(const char *text, size_t size, struct config *c, struct config
 /* Report what this machine cannot give, and make those guests invalid. */
 void config_check_machine(struct config *c, const struct config_lines *lines,
 			  const struct config_machine *m, struct report *r);
+
+/* A device belongs to one guest: the second one that asks for its address is left out. */
+void config_check_devices(struct config *c, const struct config_lines *lines, struct report *r);
 
 /* The line of a guest's key, or of its section if the key is not given. */
 uint32_t config_line(const struct config *c, const struct config_lines *lines, uint32_t guest,

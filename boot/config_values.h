@@ -2,7 +2,7 @@
 #ifndef LAMINA_BOOT_CONFIG_VALUES_H
 #define LAMINA_BOOT_CONFIG_VALUES_H
 
-#include "types.h"
+#include "config.h"
 
 /*
  * The forms that a value in lamina.conf can have. Each returns NULL and writes its result, or
@@ -26,5 +26,13 @@ const char *value_key(const char *s, uint8_t *out);
  * below `max` and each once; in the order in which they are written.
  */
 const char *value_cores(const char *s, uint16_t *cores, uint32_t max, uint32_t *count);
+
+/*
+ * Devices, separated by commas: an address `00:1f.2` or `0001:00:1f.2`, vendor and device
+ * `8086:10d3`, or `class:0108` or `class:010802`; each perhaps with `@5` behind it, the device number
+ * that the guest sees. All numbers are hexadecimal. At most `max`; no address and no number twice.
+ */
+const char *value_devices(const char *s, struct config_device *devices, uint32_t max,
+			  uint32_t *count);
 
 #endif

@@ -14,7 +14,9 @@
 
 #define PAGES_PER_DESCRIPTOR 102 /* a descriptor of the pool's allocator has at most 40 bytes */
 
-#define GUEST_TABLE_SHARE 256 /* a guest's tables cost less than this part of its memory */
+/* A guest's tables cost less than this part of its memory; with devices it has twice as many. */
+#define GUEST_TABLE_SHARE   256
+#define DEVICES_TABLE_SHARE 128
 
 struct span {
 	uint64_t base, end;
@@ -176,12 +178,13 @@ static uint64_t pool_bytes(uint64_t pages)
 
 uint64_t plan_pool_needed(const struct config *c, uint32_t cores)
 {
-	uint64_t pages = HYPERVISOR_BUDGET_PAGES + cores * (uint64_t)CPU_BUDGET_PAGES;
+	uint64_t pages = hypervisor_budget_pages(cores, config_devices(c));
 	uint32_t i;
 
 	for (i = 0; i < c->guest_count; i++) {
 		if (c->guests[i].valid)
-			pages += guest_budget_pages(c->guests[i].memory, c->guests[i].tables);
+			pages += guest_budget_pages(c->guests[i].memory, c->guests[i].tables,
+						    c->guests[i].device_count);
 	}
 	return pool_bytes(pages);
 }
@@ -195,14 +198,15 @@ uint64_t plan_pool_size(const struct config *c, uint32_t cores)
 
 uint64_t plan_guest_room(uint64_t total, const struct config *c, uint32_t cores)
 {
-	uint64_t pages = HYPERVISOR_BUDGET_PAGES + cores * (uint64_t)CPU_BUDGET_PAGES;
+	uint64_t pages = hypervisor_budget_pages(cores, config_devices(c));
+	uint64_t share = config_devices(c) ? DEVICES_TABLE_SHARE : GUEST_TABLE_SHARE;
 	uint64_t pool, left;
 	uint32_t i;
 
 	for (i = 0; i < c->guest_count; i++)
-		pages += guest_budget_pages(0, c->guests[i].tables);
+		pages += guest_budget_pages(0, c->guests[i].tables, c->guests[i].device_count);
 	pool = pool_bytes(pages) + POOL_SPARE_PAGES * PAGE_SIZE + SIZE_2M;
 	pool = max_u64(pool, c->memory);
 	left = total > pool ? total - pool : 0;
-	return ALIGN_DOWN(left - left / GUEST_TABLE_SHARE, SIZE_2M);
+	return ALIGN_DOWN(left - left / share, SIZE_2M);
 }

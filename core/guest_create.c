@@ -160,7 +160,8 @@ enum status guest_create(const struct boot_info *bi, uint32_t index,
 		g->state = GUEST_STOPPED;
 		snprintf(g->end_text, sizeof(g->end_text), "not started yet");
 		s = page_budget_init(&g->budget, config->name,
-				     guest_budget_pages(g->boot->memory_size, config->tables));
+				     guest_budget_pages(g->boot->memory_size, config->tables,
+							config->device_count));
 	}
 	if (s == OK)
 		s = build(g, format, clock);

@@ -37,11 +37,10 @@ static void map_section(const struct boot_info *bi, const char *start, const cha
 
 void hyp_mem_init(const struct boot_info *bi)
 {
-	uint64_t cores = bi->cpu_count;
-
 	if (page_pool_init(bi->pool, bi->pool_size, (void *)POOL_BASE, bi->pool_used) != OK ||
 	    page_budget_init(&hyp_budget, "hypervisor",
-			     HYPERVISOR_BUDGET_PAGES + cores * CPU_BUDGET_PAGES) != OK ||
+			     hypervisor_budget_pages(bi->cpu_count, config_devices(&bi->config))) !=
+		    OK ||
 	    hyp_pgtable_init(&hyp_pgtable, &hyp_budget, cpu_has(FEAT_PAGE1G), MAP_BASE,
 			     MAP_AREA_SIZE) != OK)
 		panic("the pool of %llu KiB is too small",

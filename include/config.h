@@ -48,7 +48,10 @@ enum config_dma_fault {
 	DMA_FAULT_STOP,  /* and the guest is stopped */
 };
 
-/* A device of a guest, named in one of three ways. */
+/*
+ * A device of a guest, named in one of three ways. By ids or class, it is the first one in the order of
+ * addresses that no guest has; named twice, the first two.
+ */
 struct config_device {
 	enum {
 		DEVICE_BY_ADDRESS,
@@ -99,5 +102,15 @@ struct config {
 	uint32_t guest_count;
 	struct guest_config guests[CONFIG_MAX_GUESTS];
 };
+
+/* The devices of all guests together. */
+static inline uint32_t config_devices(const struct config *c)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < c->guest_count; i++)
+		n += c->guests[i].device_count;
+	return n;
+}
 
 #endif

@@ -210,6 +210,9 @@ static void print_guest(const struct guest_config *g)
 	       g->core_count > 1 ? "s" : "");
 	for (i = 0; i < g->core_count; i++)
 		printf("%s%u", i ? "," : " ", g->cores[i]);
+	if (g->device_count)
+		printf(", %u device%s", (unsigned int)g->device_count,
+		       g->device_count > 1 ? "s" : "");
 	printf("%s%s\n", g->console ? "" : ", no console", g->autostart ? "" : ", not started");
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-// sources: boot/config.c boot/config_check.c boot/config_values.c boot/report.c
+// sources: boot/config.c boot/config_check.c boot/config_devices.c boot/config_values.c boot/report.c
 /*
  * Any bytes as a configuration: no memory error, and what comes out as valid keeps the promises
  * that the rest of Lamina relies on. The first bytes choose the machine it is checked against.
@@ -32,6 +32,21 @@ static void emit(void *ctx, const char *text)
 		require(*p >= ' ' && *p < 0x7f);
 }
 
+static void check_devices(const struct guest_config *g)
+{
+	uint32_t k, slots = 0;
+
+	require(g->device_count <= CONFIG_MAX_DEVICES && g->dma_fault <= DMA_FAULT_STOP);
+	for (k = 0; k < g->device_count; k++) {
+		const struct config_device *d = &g->devices[k];
+
+		require(d->device < 32 && d->function < 8 && d->slot < 32);
+		require(d->by != DEVICE_BY_CLASS || (d->class & ~d->class_mask) == 0);
+		require(!d->slot || !(slots >> d->slot & 1));
+		slots |= 1u << d->slot;
+	}
+}
+
 static void check_guest(const struct guest_config *g, const struct config_machine *m,
 			uint64_t *owned)
 {
@@ -44,6 +59,7 @@ static void check_guest(const struct guest_config *g, const struct config_machin
 	require(g->memory && IS_ALIGNED(g->memory, SIZE_2M) && g->memory <= m->memory);
 	require(g->core_count >= 1 && g->core_count <= m->cores);
 	require(g->restart <= RESTART_ALWAYS);
+	check_devices(g);
 	for (k = 0; k < g->core_count; k++) {
 		require(g->cores[k] < m->cores && !(*owned >> g->cores[k] & 1));
 		*owned |= BIT(g->cores[k]);

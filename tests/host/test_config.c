@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-// sources: boot/config.c boot/config_check.c boot/config_values.c boot/report.c
+// sources: boot/config.c boot/config_check.c boot/config_devices.c boot/config_values.c boot/report.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,6 +80,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config.guests[0].tables, 0);
 	assert_int_equal(config.guests[0].zap, ZAP_SLOT);
 	assert_int_equal(config.guests[0].nx_hugepages, NX_AUTO);
+	assert_int_equal(config.guests[0].device_count, 0);
+	assert_false(config.guests[0].iommu_unsafe);
+	assert_false(config.guests[0].reset_none);
+	assert_int_equal(config.guests[0].dma_fault, DMA_FAULT_COUNT);
 	assert_int_equal(config.spare, 0);
 	assert_int_equal(config.guests[0].line, 1);
 	assert_true(config_runnable(&config, &report));
@@ -305,6 +309,128 @@ static void test_core_values(void **state)
 	parse("[guest one]\nkernel=k\nmemory=64M\ncores=0-63\n");
 	assert_string_equal(output, "");
 	assert_int_equal(config.guests[0].core_count, CONFIG_MAX_CPUS);
+}
+
+static void bad_devices(const char *value, const char *why)
+{
+	char text[512], message[512];
+
+	snprintf(text, sizeof(text), GUEST "pci = %s\n", value);
+	snprintf(message, sizeof(message), "lamina.conf:5: pci = '%s': %s", value, why);
+	one_message(text, message);
+	assert_false(config.guests[0].valid);
+	assert_int_equal(config.guests[0].device_count, 0);
+}
+
+static void test_bad_devices(void **state)
+{
+	static const char *const wrong =
+		"not a list of devices; expected a form like 00:03.0 or 8086:10d3 or class:0108, "
+		"separated by commas";
+	static const char *const forms[] = {
+		"",
+		"3",
+		"nvme",
+		"00:03",
+		"00:03.",
+		"0:3.0.0",
+		"00:03.10",
+		"00:003.0",
+		"000:03.0",
+		":03.0",
+		"00:03.0,",
+		",00:03.0",
+		"808:10d3",
+		"8086:10d",
+		"8086:10d3.0",
+		"8086:010d3",
+		"00000:00:03.0",
+		"00:00:03.0",
+		"0000:00:",
+		"00:03.0 04.0",
+		"00:03.0;04.0",
+		"0000:0000:0",
+		"class",
+		"x:1.0",
+	};
+	static const char *const class =
+		"a class without its 4 or 6 digits; expected a form like class:0108 or class:010802";
+	static const char *const number =
+		"a device number behind @ that is none; expected 1 to 1f, in hexadecimal digits";
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(forms); i++)
+		bad_devices(forms[i], wrong);
+	bad_devices("00:20.0", "a device or function that no bus has; the last one is 1f.7");
+	bad_devices("00:1f.8", "a device or function that no bus has; the last one is 1f.7");
+	bad_devices("class:01", class);
+	bad_devices("class:01080", class);
+	bad_devices("class:0108020", class);
+	bad_devices("00:03.0@", number);
+	bad_devices("00:03.0@0", number);
+	bad_devices("00:03.0@20", number);
+	bad_devices("00:03.0@g", number);
+	bad_devices("00:03.0, 00:3.0", "the same device twice");
+	bad_devices("0000:00:03.0@4, 00:03.0", "the same device twice");
+	bad_devices("00:03.0@1f, class:0108@1f", "the same number behind @ twice");
+	parse(GUEST "pci = 8086:1, class:0108\n");
+	assert_false(config.guests[0].valid);
+	parse(GUEST "pci=0:1.0,0:1.1,0:1.2,0:1.3,0:1.4,0:1.5,0:1.6,0:1.7,0:2.0,0:2.1,0:2.2,0:2.3,"
+		    "0:2.4,0:2.5,0:2.6,0:2.7,0:3.0\n");
+	assert_non_null(strstr(output, "more devices than a guest can have, which are 16"));
+}
+
+static void test_devices(void **state)
+{
+	const struct config_device *d = config.guests[0].devices;
+
+	(void)state;
+	parse(GUEST
+	      "pci = 00:03.0 ,a:1F.7@1f, 12fE:FF:04.2@a,8086:10d3 ,\tclass:0108@2,class:010802,"
+	      "8086:10d3\n"
+	      "iommu = unsafe\nreset = none\ndma_fault = stop\n");
+	assert_string_equal(output, "");
+	assert_int_equal(config.guests[0].device_count, 7);
+	assert_int_equal(config_devices(&config), 7);
+	assert_int_equal(d[0].by, DEVICE_BY_ADDRESS);
+	assert_true(!d[0].segment && !d[0].bus && d[0].device == 3 && !d[0].function && !d[0].slot);
+	assert_true(!d[1].segment && d[1].bus == 10 && d[1].device == 31 && d[1].function == 7);
+	assert_int_equal(d[1].slot, 31);
+	assert_true(d[2].segment == 0x12fe && d[2].bus == 255 && d[2].device == 4);
+	assert_int_equal(d[2].slot, 10);
+	assert_true(d[3].by == DEVICE_BY_ID && d[3].vendor_id == 0x8086 &&
+		    d[3].device_id == 0x10d3);
+	assert_true(d[4].by == DEVICE_BY_CLASS && d[4].class == 0x010800);
+	assert_true(d[4].class_mask == 0xffff00 && d[4].slot == 2);
+	assert_true(d[5].class == 0x010802 && d[5].class_mask == 0xffffff);
+	assert_true(config.guests[0].iommu_unsafe && config.guests[0].reset_none);
+	assert_int_equal(config.guests[0].dma_fault, DMA_FAULT_STOP);
+	one_message(GUEST "iommu = off\n",
+		    "lamina.conf:5: iommu = 'off': expected required or unsafe");
+	one_message(GUEST "reset = non\n",
+		    "lamina.conf:5: reset = 'non': expected required or none; "
+		    "did you mean 'none'?");
+	one_message(GUEST "dma_fault = kill\n",
+		    "lamina.conf:5: dma_fault = 'kill': expected count, pause or stop");
+}
+
+static void test_shared_devices(void **state)
+{
+	static const char two[] = GUEST
+		"pci = 00:03.0, 00:04.0, 8086:10d3\n"
+		"[guest two]\nkernel=k\nmemory=64M\npci = 8086:10d3, 00:05.0, 0000:00:04.0@9\n"
+		"[guest three]\nkernel=k\nmemory=64M\npci = 00:05.0\n";
+
+	(void)state;
+	one_message(two,
+		    "lamina.conf:9: device 0000:00:04.0 of guest 'two' is given to guest 'one' "
+		    "already (line 5)");
+	assert_true(config.guests[0].valid);
+	assert_false(config.guests[1].valid);
+	assert_true(config.guests[2].valid); /* a guest that is left out has no devices */
+	parse(GUEST "pci = 00:03.0\n[guest two]\nkernel=k\nmemory=64M\npci = 0001:00:03.0\n");
+	assert_string_equal(output, "");
 }
 
 static void test_shared_core(void **state)
@@ -578,7 +704,8 @@ int main(void)
 		cmocka_unit_test(test_lengths),        cmocka_unit_test(test_too_many_guests),
 		cmocka_unit_test(test_message_limit),  cmocka_unit_test(test_runnable),
 		cmocka_unit_test(test_machine),        cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_quote),
+		cmocka_unit_test(test_quote),          cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_bad_devices),    cmocka_unit_test(test_shared_devices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

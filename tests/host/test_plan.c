@@ -166,7 +166,7 @@ static void test_pool_size(void **state)
 
 	(void)state;
 	alone = plan_pool_needed(&c, 1);
-	assert_true(alone > (HYPERVISOR_BUDGET_PAGES + CPU_BUDGET_PAGES) * PAGE_SIZE);
+	assert_true(alone > hypervisor_budget_pages(1, 0) * PAGE_SIZE);
 	assert_true(plan_pool_needed(&c, 64) >=
 		    63 * CPU_BUDGET_PAGES * PAGE_SIZE + alone - SIZE_2M);
 	c.guest_count = 2;
@@ -174,10 +174,19 @@ static void test_pool_size(void **state)
 	c.guests[0].memory = 1ull << G;
 	c.guests[1].memory = 1ull << G; /* left out: costs nothing */
 	one = plan_pool_needed(&c, 1);
-	assert_true(one >= alone - SIZE_2M + guest_budget_pages(1ull << G, 0) * PAGE_SIZE);
+	assert_true(one >= alone - SIZE_2M + guest_budget_pages(1ull << G, 0, 0) * PAGE_SIZE);
 	c.guests[0].tables = 4ull << M;
 	assert_in_range(plan_pool_needed(&c, 1) - one, 4ull << M, 8ull << M);
 	c.guests[0].tables = 0;
+	/* A table of its own for devices costs as much as the one for cores at its largest. */
+	c.guests[0].device_count = 1;
+	assert_in_range(plan_pool_needed(&c, 1) - one, 2ull << M, 4ull << M);
+	c.guests[0].device_count = 0;
+	/* The tables of interrupts are paid for even if the guest is left out later. */
+	c.guests[1].device_count = 1;
+	assert_int_equal(hypervisor_budget_pages(1, config_devices(&c)),
+			 hypervisor_budget_pages(1, 0) + DEVICE_HOST_PAGES);
+	c.guests[1].device_count = 0;
 	c.guests[1].valid = true;
 	assert_true(plan_pool_needed(&c, 1) > one);
 	assert_true(plan_pool_size(&c, 1) > plan_pool_needed(&c, 1));
@@ -188,13 +197,14 @@ static void test_pool_size(void **state)
 }
 
 /* What is promised to the guests is there, whatever they make of it. */
-static void test_guest_room(void **state)
+static void check_guest_room(uint32_t devices)
 {
 	static struct config c;
 	uint64_t total, room;
 	uint32_t i;
 
-	(void)state;
+	for (i = 0; i < 4; i++)
+		c.guests[i].device_count = devices;
 	for (total = 0; total < 64ull << G; total += 94ull << M) {
 		for (c.guest_count = 1; c.guest_count <= 4; c.guest_count++) {
 			for (c.memory = 0; c.memory <= 64ull << M; c.memory += 16ull << M) {
@@ -208,8 +218,17 @@ static void test_guest_room(void **state)
 			}
 		}
 	}
-	c = (struct config){ .guest_count = 1 };
+	memset(&c, 0, sizeof(c));
+	c.guest_count = 1;
 	assert_true(plan_guest_room(1ull << G, &c, 2) > (1000ull << M));
+}
+
+static void test_guest_room(void **state)
+{
+	(void)state;
+	check_guest_room(0);
+	check_guest_room(1);
+	check_guest_room(CONFIG_MAX_DEVICES);
 }
 
 int main(void)
