@@ -15,42 +15,69 @@ struct guest;
  * All functions: with the guest's lock held, unless they say otherwise.
  */
 struct vpci_vector {
-	uint64_t address; /* as the guest has written them */
+	uint64_t address; /* of MSI-X: as the guest has written them */
 	uint32_t data;
-	bool masked;
-	bool live; /* the IOMMU has an entry for it */
+	uint32_t apic_id; /* where the IOMMU's entry leads; valid if `live` */
+	uint8_t vector;
+	bool masked;           /* of MSI-X: as the guest has written it */
+	bool open;             /* of MSI-X: the entry of the device is not masked */
+	bool live;             /* the IOMMU has an entry for it */
+	struct iommu_msi sent; /* the message in the device; address 0: none of ours */
 };
 
 struct vpci_irqs {
 	struct guest *guest;
 	const struct pci_function *host;
 	const struct pci_access *access;
-	unsigned first;                     /* of iommu_irq_alloc(); valid if count */
-	unsigned count;                     /* messages that the guest can use */
+	bool msi;          /* the guest has that capability */
+	bool started;      /* between vpci_irq_start() and vpci_irq_stop() */
+	bool denied;       /* a message was refused, which was logged */
+	unsigned first;    /* of iommu_irq_alloc(); valid while `started` */
+	unsigned count;    /* messages that the guest can use; 0: no MSI at all */
+	uint16_t msi_host; /* what the function's MSI can do: its Message Control */
 	uint16_t msi_control, msix_control; /* as the guest has written them */
-	struct vpci_vector *vectors;        /* `count` of them, from the guest's budget */
-	volatile uint32_t *table;           /* the MSI-X table, mapped; NULL: none */
-	uint8_t table_bar;                  /* which BAR it lies in ... */
-	uint32_t table_offset;              /* ... and where, bytes */
-	uint8_t intx_line;                  /* input of the virtual IOAPIC; 0: none */
+	uint16_t msi_data;
+	uint64_t msi_address;
+	uint32_t msi_mask;
+	struct vpci_vector *vectors; /* `count` of them, from the guest's budget */
+	volatile uint32_t *table;    /* the MSI-X table, mapped; NULL: the guest has none */
+	uint16_t table_entries;      /* that the device has; the guest sees up to `count` */
+	uint8_t table_bar;           /* which BAR it lies in ... */
+	uint32_t table_offset;       /* ... and where, bytes */
+	uint8_t intx_line;           /* input of the virtual IOAPIC; 0: none */
 	bool intx_asserted;
 };
 
+/* The input of the virtual IOAPIC that `pin` (1 to 4) of a device of the virtual bus leads to. */
+static inline uint8_t vpci_intx_line(uint8_t slot, uint8_t pin)
+{
+	return (uint8_t)(16 + (slot + pin - 1) % 4);
+}
+
 /*
  * Once, when the guest is made: what the function has, memory for the vectors, the MSI-X table's mapping.
- * ERR_NOMEM.
+ * `slot` is the device number that the guest sees. Afterwards msi, table and intx_line say
+ * which kinds of interrupts the guest may see. ERR_NOMEM. No lock.
  */
 must_check enum status vpci_irq_create(struct vpci_irqs *q, struct guest *g,
 				       const struct pci_function *host,
-				       const struct pci_access *access);
+				       const struct pci_access *access, uint8_t slot);
 
 /* Each run, after the reset of the function and after it was attached: entries in the IOMMU. No lock. */
 must_check enum status vpci_irq_start(struct vpci_irqs *q);
 
-/* All blocked and given back; the device sends nothing any more. No lock. */
+/*
+ * All blocked and given back; the device sends nothing any more. No lock but run_lock. Before anybody
+ * else writes the function's Command register.
+ */
 void vpci_irq_stop(struct vpci_irqs *q);
 
-/* Accesses to the MSI and MSI-X capabilities: `offset` from the capability's first byte. */
+/*
+ * Accesses to the MSI and MSI-X capabilities: `offset` from the capability's first byte, within one
+ * dword. The first two bytes, id and next pointer, are the caller's.
+ */
+#define VPCI_MSIX_SIZE 12 /* bytes of the capability */
+uint32_t vpci_msi_size(const struct vpci_irqs *q);
 uint32_t vpci_msi_read(struct vpci_irqs *q, uint32_t offset, uint8_t size);
 void vpci_msi_write(struct vpci_irqs *q, uint32_t offset, uint8_t size, uint32_t value);
 uint32_t vpci_msix_read(struct vpci_irqs *q, uint32_t offset, uint8_t size);
@@ -65,7 +92,17 @@ bool vpci_msix_pages(const struct vpci_irqs *q, uint8_t bar, uint64_t *start, ui
 uint64_t vpci_msix_table_read(struct vpci_irqs *q, uint64_t offset, uint8_t size);
 void vpci_msix_table_write(struct vpci_irqs *q, uint64_t offset, uint8_t size, uint64_t value);
 
-/* The guest has changed the function's Command register: INTx may be on or off now. */
+/*
+ * The guest has changed the function's Command register: INTx may be on or off now. Bit 10 of the
+ * real register is nobody else's: whoever writes the register leaves the bit as it is, with the
+ * guest's lock, and calls this afterwards.
+ */
 void vpci_intx_command(struct vpci_irqs *q, uint16_t command);
+
+/*
+ * For the monitor: a line about the function's interrupts. The first one, 0, is about all of them, the
+ * others about one message each that is in use. False: there is no such line.
+ */
+bool vpci_irq_describe(struct vpci_irqs *q, unsigned line, char *text, size_t size);
 
 #endif
