@@ -48,7 +48,7 @@ static uint64_t get_le(const uint8_t *p, uint32_t bytes)
 	return v;
 }
 
-static uint64_t field(const struct acpi_table *t, uint32_t offset, uint32_t bytes)
+uint64_t acpi_field(const struct acpi_table *t, uint32_t offset, uint32_t bytes)
 {
 	if (offset > t->length || bytes > t->length - offset)
 		return 0;
@@ -57,22 +57,22 @@ static uint64_t field(const struct acpi_table *t, uint32_t offset, uint32_t byte
 
 static uint8_t get8(const struct acpi_table *t, uint32_t offset)
 {
-	return (uint8_t)field(t, offset, 1);
+	return (uint8_t)acpi_field(t, offset, 1);
 }
 
 static uint16_t get16(const struct acpi_table *t, uint32_t offset)
 {
-	return (uint16_t)field(t, offset, 2);
+	return (uint16_t)acpi_field(t, offset, 2);
 }
 
 static uint32_t get32(const struct acpi_table *t, uint32_t offset)
 {
-	return (uint32_t)field(t, offset, 4);
+	return (uint32_t)acpi_field(t, offset, 4);
 }
 
 static uint64_t get64(const struct acpi_table *t, uint32_t offset)
 {
-	return field(t, offset, 8);
+	return acpi_field(t, offset, 8);
 }
 
 static struct acpi_gas get_gas(const struct acpi_table *t, uint32_t offset)

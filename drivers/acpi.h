@@ -184,6 +184,17 @@ must_check enum status acpi_find(const struct acpi *a, const char *signature, ui
 /* End of a table's mapping. */
 void acpi_put(const struct acpi *a, struct acpi_table *t);
 
+/* A field of 1 to 8 bytes of a mapped table; beyond the table's end everything reads as zero. */
+uint64_t acpi_field(const struct acpi_table *t, uint32_t offset, uint32_t bytes);
+
+/* Is the rest of the table zero? Firmware pads lists so. */
+static inline bool acpi_zeros(const struct acpi_table *t, uint32_t offset)
+{
+	while (offset < t->length && !t->data[offset])
+		offset++;
+	return offset >= t->length;
+}
+
 /* One table each; `out` is completely written, with the fallback's values where nothing is known. */
 must_check enum status acpi_read_madt(const struct acpi *a, struct acpi_madt *out);
 must_check enum status acpi_read_fadt(const struct acpi *a, struct acpi_fadt *out);

@@ -75,9 +75,8 @@ struct ivrs_special {
 /* Memory that devices must reach at all times. Exclusion ranges as well: those are mapped alike. */
 struct ivrs_region {
 	hpa_t base;
-	uint64_t size; /* bytes; both are multiples of pages */
-	bool all;      /* all devices of all segments; else: */
-	uint16_t segment, first, last;
+	uint64_t size;                 /* bytes; both are multiples of pages */
+	uint16_t segment, first, last; /* DeviceIDs; 0 to 0xffff: all */
 };
 
 /* About 16 KiB: not for stacks. */
@@ -125,8 +124,8 @@ const struct ivrs_special *ivrs_special(const struct ivrs *v, enum ivrs_variety 
 
 /*
  * The regions for iommu_info.reserved. One with many devices takes several entries or, if they are
- * very many, is for `all` devices. Returns how many there are; those from `max` on have not been
- * written.
+ * very many, is for `all` devices of the segment of devices[0]. Returns how many there are; those
+ * from `max` on have not been written.
  */
 uint32_t ivrs_reserved(const struct ivrs *v, struct iommu_reserved *out, uint32_t max);
 
