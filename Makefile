@@ -108,7 +108,7 @@ $(BUILD)/hv/core/dsdt.S.o: $(BUILD)/dsdt.aml
 $(HV_ELF): $(HV_OBJS) $(BUILD)/libc.a linker.ld
 	$(call say,LD,$(@F))
 	$(Q)$(LD) -m elf_x86_64 -nostdlib -static --gc-sections --build-id=none -z noexecstack \
-		-z max-page-size=4096 --orphan-handling=error --fatal-warnings -Map=$(@:.elf=.map) \
+		-z max-page-size=16 --orphan-handling=error --fatal-warnings -Map=$(@:.elf=.map) \
 		-T linker.ld -o $@ $(HV_OBJS) $(BUILD)/libc.a
 
 # Symbols stay in lamina.elf for gdb and for reading backtraces; the loader carries none.
@@ -139,7 +139,7 @@ $(BUILD)/loader.so: $(LOADER_OBJS) $(BUILD)/loader/embed.o $(BUILD)/libc.a boot/
 
 $(LOADER): $(BUILD)/loader.so
 	$(call say,EFI,$(@F))
-	$(Q)$(OBJCOPY) -j .text -j .rodata -j .data -j .dynamic -j .rela -j .reloc \
+	$(Q)$(OBJCOPY) -j .text -j .rodata -j .data -j .dynamic -j .rela -j .reloc -j .bss \
 		--target=efi-app-x86_64 --subsystem=10 $< $@
 
 -include $(HV_OBJS:.o=.d) $(LOADER_OBJS:.o=.d)
@@ -250,7 +250,7 @@ $(BUILD)/efi/%.so: $(BUILD)/loader/tests/efi/%.o $(BUILD)/libc.a boot/efi.ld
 		--build-id=none --no-undefined -T boot/efi.ld -o $@ $(EFI_CRT0) $< $(BUILD)/libc.a $(EFI_LIB)
 $(BUILD)/efi/%.efi: $(BUILD)/efi/%.so
 	$(call say,EFI,$(@F))
-	$(Q)$(OBJCOPY) -j .text -j .rodata -j .data -j .dynamic -j .rela -j .reloc \
+	$(Q)$(OBJCOPY) -j .text -j .rodata -j .data -j .dynamic -j .rela -j .reloc -j .bss \
 		--target=efi-app-x86_64 --subsystem=10 $< $@
 
 #

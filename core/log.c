@@ -22,7 +22,11 @@ struct record {
 	uint8_t reserved[5];
 };
 
-/* Positions count bytes since boot and never wrap; a record lies at position & RING_MASK. */
+/*
+ * Positions count bytes since boot and never wrap; a record lies at position & RING_MASK. The ring
+ * is apart from what is not zero at first, so that the image does not carry it.
+ */
+static char ring[RING_SIZE];
 static struct {
 	struct spinlock lock; /* protects all but `started` and `level` */
 	struct spinlock show; /* held by the core that shows; only ever tried for */
@@ -31,7 +35,6 @@ static struct {
 	uint64_t tsc_zero;
 	enum log_level level;
 	bool started;
-	char ring[RING_SIZE];
 } logs = { .lock = SPINLOCK_INIT, .show = SPINLOCK_INIT, .level = LOG_INFO };
 
 static void ring_put(uint64_t at, const void *data, size_t length)
@@ -39,7 +42,7 @@ static void ring_put(uint64_t at, const void *data, size_t length)
 	const char *p = data;
 
 	while (length--)
-		logs.ring[at++ & RING_MASK] = *p++; /* NOLINT: records are initialized */
+		ring[at++ & RING_MASK] = *p++; /* NOLINT: records are initialized */
 }
 
 static void ring_get(uint64_t at, void *data, size_t length)
@@ -47,7 +50,7 @@ static void ring_get(uint64_t at, void *data, size_t length)
 	char *p = data;
 
 	while (length--)
-		*p++ = logs.ring[at++ & RING_MASK];
+		*p++ = ring[at++ & RING_MASK];
 }
 
 static uint64_t record_end(uint64_t at)

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <string.h>
+
 #include "core/hvm.h"
 #include "core/hyp_mem.h"
 #include "log.h"
@@ -24,8 +26,8 @@
 #define INTERCEPTS_2 (INTERCEPT_INVLPGB | INTERCEPT_INVLPGB_ILLEGAL | INTERCEPT_TLBSYNC)
 #define EXCEPTIONS   (BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC))
 
-/* All ports trap; one read-only map for all guests. APM vol. 2, 15.10.1. */
-static const uint8_t iopm[IOPM_SIZE] aligned(PAGE_SIZE) = { [0 ... IOPM_SIZE - 1] = 0xff };
+/* All ports trap; one map for all guests, filled once. APM vol. 2, 15.10.1. */
+static uint8_t iopm[IOPM_SIZE] aligned(PAGE_SIZE);
 
 static struct svm_cpu svm_cpus[CONFIG_MAX_CPUS];
 
@@ -33,6 +35,7 @@ static enum status svm_init(struct spte_format *format)
 {
 	enum status s = svm_read_caps();
 
+	memset(iopm, 0xff, sizeof(iopm));
 	if (s == OK)
 		s = svm_npt_format(format);
 	if (s == OK)
