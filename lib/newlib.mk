@@ -27,7 +27,8 @@ NEWLIB_OBJS := $(NEWLIB_SRCS:%=$(NEWLIB)/obj/%.o) $(NEWLIB)/obj/svfprintf.o \
 NEWLIB_INC = -nostdinc -isystem $(NEWLIB)/include -isystem $(NEWLIB_C)/include \
 	-isystem $(CC_INCLUDE)
 
-NEWLIB_CFLAGS = -O2 -g1 -w -std=gnu11 -ffreestanding -fno-builtin -mno-red-zone \
+# The regions of memory maps are moved about: those bytes go eight at a time.
+NEWLIB_CFLAGS = $(if $(filter string/memmove,$*),-O2,-Os) -g1 -w -std=gnu11 -ffreestanding -fno-builtin -mno-red-zone \
 	-mgeneral-regs-only -ffunction-sections -fdata-sections -fno-stack-protector \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -fPIC -fvisibility=hidden \
 	-D_LIBC -D__DYNAMIC_REENT__ -DNO_FLOATING_POINT $(REPRO_CFLAGS) $(NEWLIB_INC)
