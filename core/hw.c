@@ -32,3 +32,34 @@ bool hw_xsetbv(uint64_t value)
 {
 	return xsetbv_safe(0, value);
 }
+
+uint64_t hw_mmio_read(const volatile void *at, uint8_t size)
+{
+	switch (size) {
+	case 1:
+		return *(const volatile uint8_t *)at;
+	case 2:
+		return *(const volatile uint16_t *)at;
+	case 4:
+		return *(const volatile uint32_t *)at;
+	default:
+		return *(const volatile uint64_t *)at;
+	}
+}
+
+void hw_mmio_write(volatile void *at, uint8_t size, uint64_t value)
+{
+	switch (size) {
+	case 1:
+		*(volatile uint8_t *)at = (uint8_t)value;
+		break;
+	case 2:
+		*(volatile uint16_t *)at = (uint16_t)value;
+		break;
+	case 4:
+		*(volatile uint32_t *)at = (uint32_t)value;
+		break;
+	default:
+		*(volatile uint64_t *)at = value;
+	}
+}

@@ -8,7 +8,7 @@
 
 /*
  * The instructions through which the emulation of CPUID, MSRs and XSETBV reaches the core it runs
- * on. Functions, so that host tests can stand in for the hardware. False: the CPU raised #GP.
+ * on, and that of devices the real ones. Functions, so that host tests can stand in for the hardware. False: the CPU raised #GP.
  */
 struct cpuid_regs hw_cpuid(uint32_t leaf, uint32_t subleaf); /* zeros above the group's maximum */
 enum cpu_vendor hw_vendor(void);
@@ -16,5 +16,9 @@ bool must_check hw_rdmsr(uint32_t msr, uint64_t *value);
 bool must_check hw_wrmsr(uint32_t msr, uint64_t value);
 uint64_t hw_xcr0(void);
 bool must_check hw_xsetbv(uint64_t value); /* XCR0 */
+
+/* Registers of a device: one access of 1, 2, 4 or 8 bytes, aligned. */
+uint64_t hw_mmio_read(const volatile void *at, uint8_t size);
+void hw_mmio_write(volatile void *at, uint8_t size, uint64_t value);
 
 #endif

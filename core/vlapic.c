@@ -132,6 +132,24 @@ void vlapic_deliver(struct guest *g, uint8_t dest, bool logical, enum apic_deliv
 		deny(g, g->vcpus[0], &m);
 }
 
+struct vcpu *vlapic_resolve(struct guest *g, uint8_t dest, bool logical, bool any)
+{
+	const struct message m = { .dest = dest, .logical = logical };
+	struct vcpu *t, *found = NULL;
+	uint32_t i;
+
+	for_each_vcpu (g, t, i) {
+		if (!matches(t, &m))
+			continue;
+		if (found)
+			return NULL;
+		found = t;
+		if (any)
+			break;
+	}
+	return found;
+}
+
 /* A write to the ICR; SDM vol. 3, 11.6.1. */
 static void send(struct vcpu *v, uint32_t icr, uint32_t dest, bool x2apic)
 {

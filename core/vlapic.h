@@ -29,4 +29,11 @@ enum status must_check vlapic_set_base(struct vcpu *v, uint64_t value);
 void vlapic_deliver(struct guest *g, uint8_t dest, bool logical, enum apic_delivery mode,
 		    uint8_t vector);
 
+/*
+ * The one vCPU that an interrupt message of a device would reach, with the APICs as they are now;
+ * `any`: of several, one is as good as another. NULL: none of the guest's, or more than one.
+ * With the guest's lock, from any core.
+ */
+struct vcpu *vlapic_resolve(struct guest *g, uint8_t dest, bool logical, bool any);
+
 #endif

@@ -73,6 +73,12 @@ must_check enum status vpci_irq_start(struct vpci_irqs *q);
 void vpci_irq_stop(struct vpci_irqs *q);
 
 /*
+ * The guest has reset the function, by FLR or on its way back from D3hot: its registers have their
+ * power-on values, so has what the guest sees of interrupts. After the reset is complete.
+ */
+void vpci_irq_reset(struct vpci_irqs *q);
+
+/*
  * Accesses to the MSI and MSI-X capabilities: `offset` from the capability's first byte, within one
  * dword. The first two bytes, id and next pointer, are the caller's.
  */
