@@ -182,6 +182,22 @@ $(DEMO)/initrd.img: tools/mkinitramfs $(shell find tools/initramfs -type f 2>/de
 	$(Q)mkdir -p $(@D)
 	$(Q)tools/mkinitramfs $@ /bin/busybox tools/initramfs
 
+# The drivers of virtio devices, which Debian's cloud kernel has as modules, in the order in which they
+# are to be loaded; an initramfs for a root file system on such a device.
+VIRTIO := virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk \
+	failover net_failover virtio_net
+
+$(DEMO)/modules/order: $(DEMO)/vmlinuz Makefile
+	$(call say,UNPACK,modules)
+	$(Q)mkdir -p $(@D)
+	$(Q)dpkg-deb --fsys-tarfile $$(ls $(CACHE)/linux-image-*.deb | tail -n 1) | \
+		tar -x -C $(@D) --transform='s,.*/,,' --wildcards $(VIRTIO:%='*/%.ko')
+	$(Q)printf '%s\n' $(VIRTIO) > $@
+
+$(DEMO)/virtio.img: tools/mkinitramfs tests/virtio-root/init $(DEMO)/modules/order
+	$(call say,CPIO,$(@F))
+	$(Q)tools/mkinitramfs $@ /bin/busybox tests/virtio-root $(DEMO)/modules=lib/modules
+
 .PHONY: deps demo run debug image run-now debug-now image-now
 deps: ## install every Debian package that building, running and testing needs
 	$(Q)$(DEPS) build run bochs test lint model prove kernel
@@ -405,7 +421,7 @@ test: ## everything: unit tests, fuzzers, checks, target tests (K=substring sele
 	$(Q)$(MAKE) test-now
 
 # A part that does not build is reported as failed tests, not as an end of everything.
-test-build: $(LOADER) $(EFI_TESTS) demo
+test-build: $(LOADER) $(EFI_TESTS) demo $(DEMO)/virtio.img
 	$(Q)$(MAKE) --keep-going guests host-tests fuzzers || true
 test-now: test-build
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) $(K:%=-k %)

@@ -53,3 +53,9 @@ def root_port(slot, name, **more):
 def pci_bridge(name, bus):
     """For conventional PCI devices; on a root port `bus`."""
     return ["-device", f"pcie-pci-bridge,bus={bus},id={name}"]
+
+
+def marked_disk(lab, pages=1024):
+    """An image for the small guest `disk`: every 8 bytes of a page say which page it is."""
+    return lab.scratch("marked.img", b"".join(
+        (0xd15c000000000000 | n).to_bytes(8, "little") * 512 for n in range(pages)))
