@@ -195,10 +195,18 @@ static void write_control(struct vpci_irqs *q, uint16_t value)
 	q->msix_control = value & MSIX_WRITABLE;
 	if (!q->started || old == q->msix_control)
 		return;
-	if ((old ^ q->msix_control) & MSIX_ENABLE)
-		q->msix_control &MSIX_ENABLE ? turn_on(q) : turn_off(q);
-	else if (q->msix_control & MSIX_ENABLE)
-		write_real_control(q, q->msix_control);
+	if (!((old ^ q->msix_control) & MSIX_ENABLE)) {
+		if (q->msix_control & MSIX_ENABLE)
+			write_real_control(q, q->msix_control);
+		return;
+	}
+	if (q->msix_control & MSIX_ENABLE) {
+		turn_on(q);
+		return;
+	}
+	turn_off(q);
+	for (i = 0; i < q->count; i++)
+		vpci_irq_block(q, i);
 }
 
 static uint32_t read_dword(const struct vpci_irqs *q, uint32_t at)
