@@ -237,6 +237,22 @@ enum tdp_result fault(uint64_t gfn, unsigned access, struct tdp_fault *f)
 	return tdp_fault(&tdp, f);
 }
 
+unsigned level_of(uint64_t gfn)
+{
+	struct translation tr;
+
+	assert_true(machine_translate(gfn, &tr));
+	return tr.level;
+}
+
+unsigned access_of(uint64_t gfn)
+{
+	struct translation tr;
+
+	assert_true(machine_translate(gfn, &tr));
+	return tr.access;
+}
+
 void expect_mapped(uint64_t gfn, uint64_t pfn, unsigned level)
 {
 	struct translation tr;

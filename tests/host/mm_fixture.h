@@ -65,7 +65,9 @@ void delete (uint64_t base);
 /* tdp_fault() at a byte of the frame. */
 enum tdp_result fault(uint64_t gfn, unsigned access, struct tdp_fault *f);
 
-/* What the walkers find. */
+/* What the walkers find. The first two want a translation. */
+unsigned level_of(uint64_t gfn);
+unsigned access_of(uint64_t gfn);
 void expect_mapped(uint64_t gfn, uint64_t pfn, unsigned level);
 void expect_unmapped(uint64_t gfn);
 

@@ -15,22 +15,6 @@
 
 #include "mm_fixture.h"
 
-static unsigned level_of(uint64_t gfn)
-{
-	struct translation tr;
-
-	assert_true(machine_translate(gfn, &tr));
-	return tr.level;
-}
-
-static unsigned access_of(uint64_t gfn)
-{
-	struct translation tr;
-
-	assert_true(machine_translate(gfn, &tr));
-	return tr.access;
-}
-
 /* A draft takes as many slots as it has room for, and not one more. */
 static void test_room_is_used_up(void **state unused)
 {
@@ -252,6 +236,35 @@ static void test_zap_of_a_foreign_table(void **state unused)
 	page_pool.unreserved -= 20;
 }
 
+static uint64_t *neighbour;
+
+/* Once: a core uses a page whose entry was just copied, and is not to change. */
+static void access_neighbour(void)
+{
+	*neighbour |= format.accessed;
+	machine.written = NULL;
+}
+
+/* A commit writes to no entry but those whose translation it changes: hardware may, meanwhile. */
+static void test_commit_leaves_neighbours_alone(void **state unused)
+{
+	struct slot moved = ram(10, 5, 26);
+	struct tdp_leaf leaf;
+	struct slot_txn txn;
+
+	create(ram(10, 5, 10));
+	create(ram(100, 5, 100));
+	assert_true(tdp_find_leaf(&tdp.view[TDP_CPU], 100, &leaf));
+	*leaf.entry &= ~format.accessed;
+	neighbour = leaf.entry;
+	begin(&txn, 0);
+	assert_int_equal(slot_replace(&txn, &moved), OK);
+	machine.written = access_neighbour;
+	commit(&txn);
+	assert_null(machine.written);
+	assert_int_equal(*neighbour & format.accessed, format.accessed);
+}
+
 static const struct mm_test tests[] = {
 	TEST(test_room_is_used_up),
 	TEST(test_rights_of_kinds),
@@ -263,6 +276,7 @@ static const struct mm_test tests[] = {
 	TEST(test_recovery_budget),
 	TEST(test_populate_without_memory),
 	TEST(test_zap_of_a_foreign_table),
+	TEST(test_commit_leaves_neighbours_alone),
 };
 
 int main(void)

@@ -45,22 +45,6 @@ static void expect_all_mapped(unsigned access)
 	}
 }
 
-static unsigned level_of(uint64_t gfn)
-{
-	struct translation tr;
-
-	assert_true(machine_translate(gfn, &tr));
-	return tr.level;
-}
-
-static unsigned access_of(uint64_t gfn)
-{
-	struct translation tr;
-
-	assert_true(machine_translate(gfn, &tr));
-	return tr.access;
-}
-
 static void test_split_in_place(void **state unused)
 {
 	unsigned top = large_slot();
