@@ -63,3 +63,18 @@ void hw_mmio_write(volatile void *at, uint8_t size, uint64_t value)
 		*(volatile uint64_t *)at = value;
 	}
 }
+
+uint32_t hw_in(uint16_t port, uint8_t size)
+{
+	return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
+}
+
+void hw_out(uint16_t port, uint8_t size, uint32_t value)
+{
+	if (size == 1)
+		outb(port, (uint8_t)value);
+	else if (size == 2)
+		outw(port, (uint16_t)value);
+	else
+		outl(port, value);
+}

@@ -60,9 +60,41 @@ enum status io_add_mmio(struct io_map *m, gpa_t base, uint32_t size, const char 
 	return insert(m->mmio, &m->mmio_count, &r);
 }
 
+void io_remove_ports(struct io_map *m, uint16_t base)
+{
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		if (m->ports[i].base != base)
+			continue;
+		m->port_count--;
+		for (; i < m->port_count; i++)
+			m->ports[i] = m->ports[i + 1];
+	}
+}
+
+static bool holds(const struct io_region *r, uint64_t address, uint64_t size)
+{
+	return address >= r->base && address - r->base < r->size &&
+	       r->size - (address - r->base) >= size;
+}
+
+bool io_ports_taken(const struct io_map *m, uint16_t base, uint32_t size)
+{
+	for (uint32_t i = 0; i < m->port_count; i++) {
+		if (base < m->ports[i].base + m->ports[i].size && m->ports[i].base < base + size)
+			return true;
+	}
+	return false;
+}
+
 const struct io_region *io_find_port(const struct io_map *m, uint16_t port, uint8_t size)
 {
-	return find(m->ports, m->port_count, port, size);
+	const struct io_region *r = find(m->ports, m->port_count, port, size);
+
+	for (uint32_t i = 0; !r && i < m->dynamic_port_count; i++) {
+		if (holds(&m->dynamic_ports[i], port, size))
+			r = &m->dynamic_ports[i];
+	}
+	return r;
 }
 
 const struct io_region *io_find_mmio(const struct io_map *m, gpa_t gpa, uint8_t size)

@@ -28,6 +28,7 @@ struct io_region {
 
 #define IO_MAP_REGIONS 24
 #define IO_UNOWNED     32
+#define IO_DYNAMIC     IO_MAP_REGIONS /* handlers of `dynamic` are numbered from here on */
 
 /* Ports or addresses that nobody owns: read as all ones, counted by address for the monitor. */
 struct io_unowned {
@@ -40,6 +41,13 @@ struct io_map {
 	uint32_t port_count, mmio_count;
 	struct io_region ports[IO_MAP_REGIONS]; /* sorted by base, disjoint */
 	struct io_region mmio[IO_MAP_REGIONS];
+	/*
+	 * What the guest itself puts somewhere (its BARs): in no order, size 0 where there is nothing
+	 * now. They change only under the guest's lock; the arrays stay. Ports of the fixed regions
+	 * have precedence; pages are found by the handler in their slot alone.
+	 */
+	uint32_t dynamic_port_count, dynamic_count;
+	struct io_region *dynamic_ports, *dynamic;
 	struct io_unowned unowned[IO_UNOWNED]; /* the first distinct ones */
 	uint64_t unowned_other;                /* accesses to further addresses */
 };
@@ -50,14 +58,27 @@ enum status must_check io_add_ports(struct io_map *m, uint16_t base, uint16_t si
 enum status must_check io_add_mmio(struct io_map *m, gpa_t base, uint32_t size, const char *name,
 				   const struct io_ops *ops, void *dev);
 
-/* Find the owner of [address, address + size), or NULL. */
+/* Take a region away again while the guest is being built. */
+void io_remove_ports(struct io_map *m, uint16_t base);
+
+/* Does any fixed region have one of these ports? */
+bool io_ports_taken(const struct io_map *m, uint16_t base, uint32_t size);
+
+/* Find the owner of [address, address + size), or NULL. Ports: with the guest's lock held. */
 const struct io_region *io_find_port(const struct io_map *m, uint16_t port, uint8_t size);
 const struct io_region *io_find_mmio(const struct io_map *m, gpa_t gpa, uint8_t size);
 
-/* The region that is the handler of a SLOT_EMULATED: its place in `mmio`. NULL: none. */
+/*
+ * The region that is the handler of a SLOT_EMULATED: its place in `mmio`, or IO_DYNAMIC and its place
+ * in `dynamic`. NULL: none.
+ */
 static inline const struct io_region *io_handler(const struct io_map *m, unsigned handler)
 {
-	return handler < m->mmio_count ? &m->mmio[handler] : NULL;
+	if (handler < m->mmio_count)
+		return &m->mmio[handler];
+	if (handler >= IO_DYNAMIC && handler - IO_DYNAMIC < m->dynamic_count)
+		return &m->dynamic[handler - IO_DYNAMIC];
+	return NULL;
 }
 
 void io_count_unowned(struct io_map *m, uint64_t address, bool mmio);

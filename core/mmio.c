@@ -47,7 +47,10 @@ static uint64_t ones(uint8_t size)
 	return ~0ull >> (64 - 8 * size);
 }
 
-/* The device, if the access lies in it; the rest of its last page is nobody's. */
+/*
+ * The device, if the access lies in it; the rest of its last page is nobody's. With the guest's lock
+ * held: devices that the guest can move may have gone elsewhere since the exit.
+ */
 static const struct io_region *owner(const struct mmio *m, gpa_t gpa, uint8_t size)
 {
 	const struct io_region *r = m->region;
@@ -58,7 +61,7 @@ static const struct io_region *owner(const struct mmio *m, gpa_t gpa, uint8_t si
 
 static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
 {
-	const struct io_region *r = owner(m, gpa, size);
+	const struct io_region *r;
 	struct guest *g = m->v->guest;
 	uint64_t value = ~0ull;
 
@@ -67,6 +70,7 @@ static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
 	if (m->in_slot && guest_read(g, gpa, &value, size) == OK)
 		return value & ones(size);
 	spin_lock(&g->lock);
+	r = owner(m, gpa, size);
 	if (r)
 		value = r->ops->read(m->v, r->dev, (uint32_t)(gpa.v - r->base), size);
 	else
@@ -77,7 +81,7 @@ static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
 
 static void device_write(struct mmio *m, gpa_t gpa, uint8_t size, uint64_t value)
 {
-	const struct io_region *r = owner(m, gpa, size);
+	const struct io_region *r;
 	struct guest *g = m->v->guest;
 
 	if (in_apic_page(gpa)) {
@@ -86,6 +90,7 @@ static void device_write(struct mmio *m, gpa_t gpa, uint8_t size, uint64_t value
 		return;
 	}
 	spin_lock(&g->lock);
+	r = owner(m, gpa, size);
 	if (r)
 		r->ops->write(m->v, r->dev, (uint32_t)(gpa.v - r->base), size, value & ones(size));
 	else

@@ -11,10 +11,11 @@
 static uint64_t port_read(struct vcpu *v, uint16_t port, uint8_t size)
 {
 	struct guest *g = v->guest;
-	const struct io_region *r = io_find_port(&g->io, port, size);
+	const struct io_region *r;
 	uint64_t value = ~0ull;
 
 	spin_lock(&g->lock);
+	r = io_find_port(&g->io, port, size);
 	if (r)
 		value = r->ops->read(v, r->dev, (uint32_t)(port - r->base), size);
 	else
@@ -26,9 +27,10 @@ static uint64_t port_read(struct vcpu *v, uint16_t port, uint8_t size)
 static void port_write(struct vcpu *v, uint16_t port, uint8_t size, uint64_t value)
 {
 	struct guest *g = v->guest;
-	const struct io_region *r = io_find_port(&g->io, port, size);
+	const struct io_region *r;
 
 	spin_lock(&g->lock);
+	r = io_find_port(&g->io, port, size);
 	if (r)
 		r->ops->write(v, r->dev, (uint32_t)(port - r->base), size,
 			      value & (~0ull >> (64 - 8 * size)));

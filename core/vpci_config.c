@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration header of a device as its guest sees it (PCI Local Bus Specification 3.0, 6.1).
+ * What is not named here reads as zero and ignores writes.
+ */
+#include "core/vpci_priv.h"
+
+/* What the guest can set; of these, only the first three ever reach the device, and bit 10. */
+#define COMMAND_DECODE  (VPCI_COMMAND_IO | VPCI_COMMAND_MEMORY)
+#define COMMAND_PARITY  BIT(6)
+#define COMMAND_SERR    BIT(8)
+#define COMMAND_NO_INTX BIT(10)
+#define COMMAND_WRITABLE \
+	(COMMAND_DECODE | VPCI_COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR | COMMAND_NO_INTX)
+
+#define STATUS_CAPS   BIT(4)
+#define STATUS_CLEARS 0xf9u /* of the upper byte: cleared by writing ones */
+
+static uint32_t read_command(const struct vpci_device *d)
+{
+	uint32_t status = pci_read16(d->access, d->host->bdf, VPCI_REG_STATUS);
+
+	status &= ~(uint32_t)STATUS_CAPS;
+	if (d->cap_count)
+		status |= STATUS_CAPS;
+	return d->command | status << 16;
+}
+
+static uint32_t read_header(const struct vpci_device *d, uint32_t reg)
+{
+	const struct pci_function *f = d->host;
+
+	switch (reg) {
+	case VPCI_REG_ID:
+		return f->vendor | (uint32_t)f->device << 16;
+	case VPCI_REG_COMMAND:
+		return read_command(d);
+	case VPCI_REG_CLASS:
+		return f->class << 8 | f->revision;
+	case VPCI_REG_CACHELINE:
+		/* Cache line size and latency timer; header type 0, one function, no self test. */
+		return pci_read16(d->access, f->bdf, VPCI_REG_CACHELINE);
+	case VPCI_REG_SUBSYSTEM:
+		return pci_read32(d->access, f->bdf, VPCI_REG_SUBSYSTEM);
+	case VPCI_REG_CAPS:
+		return vpci_caps_first(d);
+	case VPCI_REG_INTERRUPT:
+		return d->line | (d->irqs.intx_line ? (uint32_t)f->pin << 8 : 0);
+	default:
+		return vpci_bar_read(d, reg);
+	}
+}
+
+uint32_t vpci_config_read(struct vpci_device *d, uint32_t reg, uint8_t size)
+{
+	uint32_t dword = reg & ~3u, v = ~0u;
+
+	if (d->life == VPCI_ALIVE)
+		v = dword < VPCI_REG_FIRST_CAP ? read_header(d, dword) : vpci_caps_read(d, dword);
+	return (v >> 8 * (reg & 3)) & (~0u >> (32 - 8 * size));
+}
+
+/*
+ * What the real register is to be. SERR# would be an NMI of the machine, and INTx belongs to
+ * core/vpci_irq.h.
+ */
+static uint16_t host_command(const struct vpci_device *d, uint16_t now)
+{
+	uint32_t v = now & ~(COMMAND_DECODE | VPCI_COMMAND_MASTER | COMMAND_SERR);
+
+	if (d->life != VPCI_ALIVE)
+		return (uint16_t)v;
+	v |= d->command & COMMAND_DECODE;
+	if (d->dma_allowed)
+		v |= d->command & VPCI_COMMAND_MASTER;
+	return (uint16_t)v;
+}
+
+/* The ROM is decoded only while the guest wants it: it may share a decoder with other BARs. */
+static void apply_rom(const struct vpci_device *d)
+{
+	bool on = vpci_decodes(d, PCI_ROM);
+	uint32_t v;
+
+	if (!d->bars[PCI_ROM].size)
+		return;
+	v = pci_read32(d->access, d->host->bdf, VPCI_REG_ROM);
+	if ((v & 1) != on)
+		pci_write32(d->access, d->host->bdf, VPCI_REG_ROM, (v & ~1u) | on);
+}
+
+void vpci_config_apply(struct vpci_device *d)
+{
+	uint16_t now = pci_read16(d->access, d->host->bdf, VPCI_REG_COMMAND);
+	uint16_t next = host_command(d, now);
+
+	/* Nobody reaches registers that are not decoded: on before they appear, off afterwards. */
+	pci_write16(d->access, d->host->bdf, VPCI_REG_COMMAND, next | (now & COMMAND_DECODE));
+	apply_rom(d);
+	vpci_map(d->guest->vpci);
+	if (now & ~next & COMMAND_DECODE)
+		pci_write16(d->access, d->host->bdf, VPCI_REG_COMMAND, next);
+}
+
+static void write_command(struct vpci_device *d, struct vpci_write w)
+{
+	uint16_t old = d->command;
+	uint8_t clear = (uint8_t)((w.value & w.mask) >> 24 & STATUS_CLEARS);
+
+	d->command = (uint16_t)(vpci_merge(old, w) & COMMAND_WRITABLE);
+	if (d->command != old) {
+		vpci_config_apply(d);
+		vpci_intx_command(&d->irqs, d->command);
+	}
+	if (clear)
+		pci_write8(d->access, d->host->bdf, VPCI_REG_STATUS + 1, clear);
+}
+
+static void write_header(struct vpci_device *d, uint32_t reg, struct vpci_write w)
+{
+	switch (reg) {
+	case VPCI_REG_COMMAND:
+		write_command(d, w);
+		break;
+	case VPCI_REG_CACHELINE:
+		if (w.mask & 0xff)
+			pci_write8(d->access, d->host->bdf, VPCI_REG_CACHELINE, (uint8_t)w.value);
+		break;
+	case VPCI_REG_INTERRUPT:
+		d->line = (uint8_t)vpci_merge(d->line, w);
+		break;
+	default:
+		vpci_bar_write(d, reg, w);
+		break;
+	}
+}
+
+void vpci_config_write(struct vpci_device *d, uint32_t reg, uint8_t size, uint32_t value)
+{
+	uint32_t shift = 8 * (reg & 3);
+	struct vpci_write w = { .value = value << shift,
+				.mask = (~0u >> (32 - 8 * size)) << shift };
+
+	if (d->life != VPCI_ALIVE)
+		return;
+	if (reg < VPCI_REG_FIRST_CAP)
+		write_header(d, reg & ~3u, w);
+	else
+		vpci_caps_write(d, reg, size, value);
+}
+
+void vpci_config_reset(struct vpci_device *d)
+{
+	d->command = 0;
+	d->line = 0xff; /* unknown: the guest asks _PRT */
+	d->power = 0;
+	d->bars[PCI_ROM].enabled = false;
+	vpci_caps_reset(d);
+}
