@@ -272,8 +272,9 @@ static bool same_bdf(struct pci_bdf a, struct pci_bdf b)
 /* How closely a scope fits a function: not at all, by a bridge above it, by itself. */
 static uint32_t fit(const struct dmar_scope *s, struct pci_bdf f)
 {
-	if (s->region || s->kind > DMAR_SCOPE_BRIDGE)
+	if (s->region)
 		return 0;
+	/* IOAPICs send with ids of their own, which need not be functions. */
 	if (same_bdf(s->bdf, f))
 		return 0x100;
 	/* Bus numbers grow with the depth: of two bridges above, the lower has the higher one. */
