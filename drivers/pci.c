@@ -4,31 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* PCI Local Bus Specification 3.0, chapter 6. */
-#define PCI_ID           0x00
-#define PCI_COMMAND      0x04
-#define PCI_STATUS       0x06
-#define PCI_CLASS        0x08 /* class, subclass, interface, revision */
-#define PCI_HEADER_TYPE  0x0e
-#define PCI_BAR0         0x10
-#define PCI_SECONDARY    0x19 /* bridges: the bus behind them */
-#define PCI_CAPABILITIES 0x34
-#define PCI_INTERRUPT    0x3c
-
-#define COMMAND_IO         BIT(0)
-#define COMMAND_MEMORY     BIT(1)
-#define COMMAND_MASTER     BIT(2)
-#define COMMAND_NO_INTX    BIT(10)
 #define STATUS_CAPABILITES BIT(4)
-#define HEADER_MULTI       BIT(7)
 #define HEADER_TYPE        0x7f
 #define HEADER_BRIDGE      1
+#define ROM_INDEX          6
+#define ROM_ADDRESS        0xfffff800u
 #define CLASS_UART         0x0700
 #define UART_16550         2 /* lowest interface that has FIFOs; 3..6 are its successors */
 #define UART_16950         6
-#define CAP_POWER          0x01
-#define CAP_MSI            0x05
-#define CAP_MAX            48 /* as many as fit into 192 bytes */
+#define CAP_MAX            48  /* as many as fit into 192 bytes */
+#define EXTENDED_MAX       480 /* the same for 3840 bytes and 8 each */
 #define POWER_CONTROL      4
 #define POWER_STATE        3
 #define MSI_CONTROL        2
@@ -131,7 +116,7 @@ static bool walk_device(const struct pci_access *a, struct bus_set *s, struct pc
 			continue;
 		}
 		type = pci_read8(a, d, PCI_HEADER_TYPE);
-		if (function == 0 && type & HEADER_MULTI)
+		if (function == 0 && type & PCI_MULTIFUNCTION)
 			functions = 8;
 		if ((type & HEADER_TYPE) == HEADER_BRIDGE) {
 			uint8_t bus = pci_read8(a, d, PCI_SECONDARY);
@@ -161,48 +146,58 @@ void pci_walk(const struct pci_access *a, bool (*visit)(void *ctx, struct pci_bd
 	}
 }
 
-/* Write all ones and see which bits stick (3.0, 6.2.5.1). */
-static uint32_t size_bar(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t value)
+/* Write ones and see which bits stick (3.0, 6.2.5.1). */
+static uint32_t size_bar(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uint32_t value,
+			 uint32_t ones)
 {
 	uint32_t mask;
 
-	pci_write32(a, d, reg, ~0u);
+	pci_write32(a, d, reg, ones);
 	mask = pci_read32(a, d, reg);
 	pci_write32(a, d, reg, value);
-	return mask;
+	return mask & ones;
+}
+
+/* The size is the lowest address bit that sticks. */
+static void read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t index,
+		     struct pci_bar *out)
+{
+	uint32_t reg = index == ROM_INDEX ? PCI_ROM_BAR : PCI_BAR0 + 4 * index;
+	uint32_t low = pci_read32(a, d, reg), high, ones = ~0xfu;
+	uint64_t mask;
+
+	if (index == ROM_INDEX) {
+		ones = ROM_ADDRESS;
+	} else if (low & 1) {
+		out->io = true;
+		ones = ~3u;
+	} else {
+		out->wide = (low & 6) == 4 && index < 5;
+		out->prefetchable = low & BIT(3);
+	}
+	out->base = low & ones;
+	mask = size_bar(a, d, reg, low, index == ROM_INDEX ? ones : ~0u) & ones;
+	if (out->wide) {
+		high = pci_read32(a, d, reg + 4);
+		out->base |= (uint64_t)high << 32;
+		mask |= (uint64_t)size_bar(a, d, reg + 4, high, ~0u) << 32;
+	}
+	/* The upper half is hard-wired to zero where ports have 16 bits. */
+	if (out->io)
+		out->base &= 0xffff;
+	out->size = mask & -mask;
 }
 
 bool pci_read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t index, struct pci_bar *out)
 {
-	uint32_t reg = PCI_BAR0 + 4 * index;
-	uint32_t low, high = 0;
-	uint64_t mask;
 	uint16_t command;
 
 	memset(out, 0, sizeof(*out));
-	if (index > 5)
+	if (index > ROM_INDEX)
 		return false;
 	command = pci_read16(a, d, PCI_COMMAND);
-	pci_write16(a, d, PCI_COMMAND, command & (uint16_t) ~(COMMAND_IO | COMMAND_MEMORY));
-	low = pci_read32(a, d, reg);
-	out->io = low & 1;
-	if (out->io) {
-		mask = size_bar(a, d, reg, low) & ~3u;
-		/* The upper half is hard-wired to zero where ports have 16 bits. */
-		out->base = low & 0xfffc;
-		out->size = mask ? -(mask | ~0xffffull) & 0xffff : 0;
-	} else {
-		mask = 0xffffffff00000000ull | (size_bar(a, d, reg, low) & ~0xfu);
-		if (!(mask & 0xffffffff))
-			mask = 0;
-		if (((low >> 1) & 3) == 2 && index < 5) {
-			high = pci_read32(a, d, reg + 4);
-			mask = (mask & 0xffffffff) | (uint64_t)size_bar(a, d, reg + 4, high) << 32;
-		}
-		out->prefetchable = low & BIT(3);
-		out->base = (uint64_t)high << 32 | (low & ~0xfu);
-		out->size = mask ? -mask : 0;
-	}
+	pci_write16(a, d, PCI_COMMAND, command & (uint16_t) ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	read_bar(a, d, index, out);
 	pci_write16(a, d, PCI_COMMAND, command);
 	return out->size != 0;
 }
@@ -223,9 +218,26 @@ uint8_t pci_find_capability(const struct pci_access *a, struct pci_bdf d, uint8_
 	return 0;
 }
 
+uint16_t pci_find_extended(const struct pci_access *a, struct pci_bdf d, uint16_t id)
+{
+	uint32_t i, header, at = 0x100;
+
+	if (!a->extended)
+		return 0;
+	for (i = 0; i < EXTENDED_MAX && at >= 0x100; i++) {
+		header = pci_read32(a, d, at);
+		if (!header || header == ~0u)
+			return 0;
+		if ((uint16_t)header == id)
+			return (uint16_t)at;
+		at = header >> 20 & 0xffc;
+	}
+	return 0;
+}
+
 enum status pci_msi_nmi(const struct pci_access *a, struct pci_bdf d, uint32_t apic_id)
 {
-	uint8_t cap = pci_find_capability(a, d, CAP_MSI);
+	uint8_t cap = pci_find_capability(a, d, PCI_CAP_MSI);
 	uint16_t control, command;
 	uint32_t data_at;
 
@@ -248,14 +260,15 @@ enum status pci_msi_nmi(const struct pci_access *a, struct pci_bdf d, uint32_t a
 	pci_write16(a, d, data_at, MSI_DATA_NMI);
 	/* A message is a memory write of the device: it has to be a bus master. */
 	command = pci_read16(a, d, PCI_COMMAND);
-	pci_write16(a, d, PCI_COMMAND, command | (uint16_t)(COMMAND_MASTER | COMMAND_NO_INTX));
+	pci_write16(a, d, PCI_COMMAND,
+		    command | (uint16_t)(PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX));
 	pci_write16(a, d, cap + MSI_CONTROL, control | (uint16_t)MSI_ENABLE);
 	return OK;
 }
 
 void pci_msi_off(const struct pci_access *a, struct pci_bdf d)
 {
-	uint8_t cap = pci_find_capability(a, d, CAP_MSI);
+	uint8_t cap = pci_find_capability(a, d, PCI_CAP_MSI);
 	uint16_t control, command;
 
 	if (!cap)
@@ -263,7 +276,7 @@ void pci_msi_off(const struct pci_access *a, struct pci_bdf d)
 	control = pci_read16(a, d, cap + MSI_CONTROL);
 	pci_write16(a, d, cap + MSI_CONTROL, control & (uint16_t)~MSI_ENABLE);
 	command = pci_read16(a, d, PCI_COMMAND);
-	pci_write16(a, d, PCI_COMMAND, command & (uint16_t)~COMMAND_NO_INTX);
+	pci_write16(a, d, PCI_COMMAND, command & (uint16_t)~PCI_COMMAND_NO_INTX);
 }
 
 struct uart_search {
@@ -299,7 +312,7 @@ enum status pci_find_uart(const struct pci_access *a, struct pci_uart *out)
 		memset(out, 0, sizeof(*out));
 		return ERR_NOT_FOUND;
 	}
-	power = pci_find_capability(a, out->bdf, CAP_POWER);
+	power = pci_find_capability(a, out->bdf, PCI_CAP_PM);
 	if (power) {
 		uint32_t at = power + POWER_CONTROL;
 		uint16_t state = pci_read16(a, out->bdf, at);
@@ -308,12 +321,12 @@ enum status pci_find_uart(const struct pci_access *a, struct pci_uart *out)
 			pci_write16(a, out->bdf, at, state & (uint16_t)~POWER_STATE);
 	}
 	command = pci_read16(a, out->bdf, PCI_COMMAND);
-	command |= (uint16_t)(out->bar.io ? COMMAND_IO : COMMAND_MEMORY);
-	command &= (uint16_t)~COMMAND_NO_INTX;
+	command |= (uint16_t)(out->bar.io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY);
+	command &= (uint16_t)~PCI_COMMAND_NO_INTX;
 	pci_write16(a, out->bdf, PCI_COMMAND, command);
 	out->vendor = pci_read16(a, out->bdf, PCI_ID);
 	out->device = pci_read16(a, out->bdf, PCI_ID + 2);
-	out->msi = pci_find_capability(a, out->bdf, CAP_MSI) != 0;
+	out->msi = pci_find_capability(a, out->bdf, PCI_CAP_MSI) != 0;
 	out->irq_line = pci_read8(a, out->bdf, PCI_INTERRUPT);
 	return OK;
 }

@@ -68,17 +68,56 @@ void pci_walk(const struct pci_access *a, bool (*visit)(void *ctx, struct pci_bd
 
 struct pci_bar {
 	bool io;
+	bool wide; /* 64 bits: two registers */
 	bool prefetchable;
 	uint64_t base; /* 0: absent or not assigned */
 	uint64_t size; /* bytes; 0: absent */
 };
 
-/* Read and size one BAR (0..5); decoding is off meanwhile. False: not implemented. */
+/*
+ * Read and size one BAR (0 to 5), or the expansion ROM (6); decoding is off meanwhile. False: not
+ * implemented.
+ */
 bool pci_read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t index,
 		  struct pci_bar *out);
 
+/* Registers that more than one file knows (PCI Local Bus Specification 3.0, chapter 6). */
+#define PCI_ID           0x00
+#define PCI_COMMAND      0x04
+#define PCI_STATUS       0x06
+#define PCI_CLASS        0x08 /* revision, interface, subclass, class */
+#define PCI_CACHE_LINE   0x0c
+#define PCI_HEADER_TYPE  0x0e
+#define PCI_BAR0         0x10
+#define PCI_SECONDARY    0x19 /* bridges: the bus behind them, and the last one */
+#define PCI_SUBORDINATE  0x1a
+#define PCI_ROM_BAR      0x30
+#define PCI_CAPABILITIES 0x34
+#define PCI_INTERRUPT    0x3c /* line, pin */
+#define PCI_BRIDGE       0x3e
+
+#define PCI_COMMAND_IO      0x0001
+#define PCI_COMMAND_MEMORY  0x0002
+#define PCI_COMMAND_MASTER  0x0004
+#define PCI_COMMAND_NO_INTX 0x0400
+#define PCI_MULTIFUNCTION   0x80 /* header type */
+
+#define PCI_CAP_PM   0x01
+#define PCI_CAP_MSI  0x05
+#define PCI_CAP_PCIE 0x10
+#define PCI_CAP_MSIX 0x11
+#define PCI_CAP_AF   0x13
+
+#define PCI_EXT_ACS   0x000d
+#define PCI_EXT_ATS   0x000f
+#define PCI_EXT_PRI   0x0013
+#define PCI_EXT_PASID 0x001b
+
 /* Offset of a capability in the standard list, 0 if absent. Endless lists end. */
 uint8_t pci_find_capability(const struct pci_access *a, struct pci_bdf d, uint8_t id);
+
+/* The same for extended ones, of functions that have the PCIe capability. */
+uint16_t pci_find_extended(const struct pci_access *a, struct pci_bdf d, uint16_t id);
 
 /*
  * One MSI vector, delivered as NMI to a core by physical destination. ERR_UNSUPPORTED: no MSI

@@ -35,6 +35,8 @@ struct pci_function {
 	uint8_t pin;                       /* INTx: 1 to 4; 0: none */
 	uint8_t msi, msix, pm, pcie, af;   /* offsets of capabilities; 0: absent */
 	uint8_t pcie_type;                 /* PCIe Capabilities register, bits 7:4 */
+	uint16_t control, link, control2;  /* of PCIe, as the firmware has set them up */
+	uint16_t cache_line;               /* and latency timer, the same */
 	uint16_t acs;                      /* offset of the extended capability; 0: absent */
 	struct pci_bar bars[PCI_BARS + 1]; /* a 64-bit BAR: in its first index; `size` 0: absent */
 	struct pci_bdf requester; /* whose id its requests carry: itself, or a bridge above */
@@ -45,7 +47,9 @@ struct pci_function {
 	 * the firmware uses with it ...); NULL: it can.
 	 */
 	const char *reserved;
+	bool chipset;  /* `reserved` since the scan, by its class: left as the firmware set it up */
 	bool in_use;   /* Lamina drives it itself: its serial port */
+	bool acs_on;   /* what comes from it or goes through it cannot bypass the IOMMU */
 	int32_t owner; /* index of the guest that the configuration gives it to, or PCI_NO_OWNER */
 };
 
@@ -61,27 +65,77 @@ struct pci_tree {
  */
 void pci_tree_scan(struct pci_tree *t, const struct pci_access *a);
 
-/* Compute `requester` and `group` of all functions. Pure. */
+/*
+ * Turn ACS on wherever it is, so that no bridge lets devices reach each other behind the IOMMU's back,
+ * and compute `requester`, `group` and `reset` of all functions. `access` may return NULL.
+ */
 void pci_tree_group(struct pci_tree *t, const struct pci_access *(*access)(uint16_t segment));
+
+/*
+ * A function of the same group that a guest would reach through `f`: neither that guest's nor a
+ * bridge. `from`: start there, 0 or the last one's index + 1. NULL: none.
+ */
+const struct pci_function *pci_group_other(const struct pci_tree *t, const struct pci_function *f,
+					   int32_t owner, uint32_t from);
+
+/* How many groups there are. */
+uint32_t pci_tree_groups(const struct pci_tree *t);
+
+/* Keep it from guests. What was said first stays; nothing happens if it is not there. */
+void pci_tree_reserve(struct pci_tree *t, struct pci_bdf d, const char *why);
+
+/*
+ * Whether memory that the firmware uses with it matters only until an operating system takes over: USB
+ * and graphics. Such a function may be given away although the firmware names it so.
+ */
+bool pci_firmware_lets_go(const struct pci_function *f);
 
 /* By address; NULL: nothing there. */
 struct pci_function *pci_tree_find(struct pci_tree *t, struct pci_bdf d);
 
+/* Of PCIe, `pcie_type` (PCI Express Base Specification 5.0, 7.5.3.2). */
+#define PCIE_ENDPOINT        0u
+#define PCIE_ROOT_PORT       4u
+#define PCIE_UPSTREAM_PORT   5u
+#define PCIE_DOWNSTREAM_PORT 6u
+#define PCIE_TO_PCI          7u /* a bridge to conventional PCI */
+#define PCI_TO_PCIE          8u
+
+/* Registers of the PCIe capability. */
+#define PCIE_CAPABILITIES 0x04u /* of the device */
+#define PCIE_CONTROL      0x08u
+#define PCIE_STATUS       0x0au
+#define PCIE_LINK_CONTROL 0x10u
+#define PCIE_CONTROL2     0x28u
+
+/* How registers of devices are reached; mapped uncached. NULL: not. */
+struct pci_mapper {
+	void *(*map)(hpa_t hpa, uint64_t size);
+	void (*unmap)(const void *at, uint64_t size);
+};
+
 /*
- * Before anything is given away: no bus mastering, no MSI and no INTx of any endpoint but `keep`
- * (Lamina's own serial port; NULL: none); USB controllers are taken over from the firmware; ATS, PASID
- * and PRI are off; ACS is on wherever bridges have it. Called before the IOMMUs are turned on, since
- * the firmware may use devices up to then. (PCI_NO_FUNCTION stays for unknown devices.)
+ * Before anything is given away: no bus mastering, no MSI and no INTx of any device but those `in_use`
+ * and the chipset's; USB controllers are taken over from the firmware; ATS, PASID and PRI are off.
+ * Called before the IOMMUs are turned on, since the firmware may use devices up to then. Takes up to a
+ * second for each USB controller that the firmware does not let go.
  */
 void pci_tree_quiesce(const struct pci_tree *t,
 		      const struct pci_access *(*access)(uint16_t segment),
-		      const struct pci_function *keep);
+		      const struct pci_mapper *mapper);
+
+/* What resets it, by its own registers; PCI_RESET_BUS is up to pci_tree_group(). */
+enum pci_reset pci_function_reset_kind(const struct pci_function *f, const struct pci_access *a);
+
+/* Bus mastering off, INTx off, MSI and MSI-X off: nothing of it leaves it any more. */
+void pci_function_quiet(const struct pci_function *f, const struct pci_access *a);
 
 /*
- * Reset by f->reset, wait until it answers, and leave it with bus mastering, memory and I/O decoding
- * off and its BARs as they were in `bars`. Bus mastering is off and pending transactions have been
- * waited for before. Takes up to a second; boot core or a guest's core, no lock held.
- * ERR_UNSUPPORTED: PCI_RESET_NONE; ERR_TIMEOUT: it does not come back.
+ * Reset by f->reset, wait until it answers, and leave it quiet, with memory and I/O decoding off, its
+ * BARs as they were in `bars` and PCIe's control registers as the firmware had set them up. With
+ * PCI_RESET_BUS that goes for all functions of the bus. Bus mastering is off and pending transactions
+ * have been waited for before. Takes up to two seconds; boot core or a guest's core, no lock held.
+ * ERR_UNSUPPORTED: PCI_RESET_NONE, all else is done; ERR_TIMEOUT: it does not come back.
  */
 must_check enum status pci_function_reset(const struct pci_tree *t, const struct pci_function *f,
 					  const struct pci_access *a);
