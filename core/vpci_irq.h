@@ -91,8 +91,8 @@ void vpci_msix_write(struct vpci_irqs *q, uint32_t offset, uint8_t size, uint32_
 
 /*
  * The pages of a BAR that hold the MSI-X table, as offsets into the BAR, page multiples: trapped. False:
- * none. Accesses to them; offsets from the BAR's start. What shares the pages with the table passes
- * through.
+ * none. Accesses to them, while the function decodes memory; offsets from the BAR's start. What shares
+ * the pages with the table passes through.
  */
 bool vpci_msix_pages(const struct vpci_irqs *q, uint8_t bar, uint64_t *start, uint64_t *end);
 uint64_t vpci_msix_table_read(struct vpci_irqs *q, uint64_t offset, uint8_t size);

@@ -244,8 +244,10 @@ static bool legal(const struct vpci_irqs *q, uint64_t offset, uint8_t size)
 {
 	uint64_t start, end;
 
-	return vpci_msix_pages(q, q->table_bar, &start, &end) && offset >= start &&
-	       IS_ALIGNED(offset, size) && offset + size <= min_u64(end, bar_size(q));
+	if (!vpci_msix_pages(q, q->table_bar, &start, &end))
+		return false;
+	end = min_u64(end, bar_size(q));
+	return offset >= start && offset < end && size <= end - offset && IS_ALIGNED(offset, size);
 }
 
 static volatile void *beside_table(const struct vpci_irqs *q, uint64_t offset)
