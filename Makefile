@@ -103,12 +103,13 @@ $(BUILD)/hv/%.S.o: %.S $(FLAGS_STAMP) $(NEWLIB_OK)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(HV_CFLAGS) -D__ASSEMBLY__ -I$(BUILD) -Wa,--noexecstack -MMD -MP -c $< -o $@
 
-# The guests' AML is embedded by core/dsdt.S (.incbin "dsdt.aml").
-$(BUILD)/dsdt.aml: core/dsdt.asl
+# The guests' AML is embedded by core/dsdt.S and core/ssdt.S (.incbin "dsdt.aml").
+$(BUILD)/%.aml: core/%.asl
 	$(call say,IASL,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(IASL) -ve -p $(@:.aml=) $< > $(@:.aml=.log) 2>&1 || { cat $(@:.aml=.log); exit 1; }
 $(BUILD)/hv/core/dsdt.S.o: $(BUILD)/dsdt.aml
+$(BUILD)/hv/core/ssdt.S.o: $(BUILD)/ssdt.aml
 
 $(HV_ELF): $(HV_OBJS) $(BUILD)/libc.a linker.ld
 	$(call say,LD,$(@F))

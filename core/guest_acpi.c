@@ -98,11 +98,32 @@ struct madt_ioapic {
 	uint32_t address, gsi_base;
 } packed;
 
+/* PCI Firmware Specification 3.0, 4.1.2: one segment, one bus. */
+struct acpi_mcfg_table {
+	struct acpi_header h;
+	uint64_t reserved;
+	uint64_t base;
+	uint16_t segment;
+	uint8_t first_bus, last_bus;
+	uint32_t reserved2;
+} packed;
+
+/* QWord Address Space Descriptor, ACPI 6.5 section 6.4.3.5.1. */
+struct acpi_qword_window {
+	uint8_t tag;
+	uint16_t length;
+	uint8_t type; /* 0: memory */
+	uint8_t flags, type_flags;
+	uint64_t granularity, min, max, translation, size;
+} packed;
+
+#define QWORD_WINDOW 0x8a
+
 /* One buffer that grows; every table starts 16-byte aligned. */
 struct builder {
 	uint8_t *buf;
 	uint32_t used;
-	bool overflow;
+	bool overflow, damaged;
 };
 
 static void *reserve(struct builder *b, uint32_t size)
@@ -222,15 +243,60 @@ static void *build_madt(struct builder *b, const struct guest_acpi_params *p)
 	return m;
 }
 
-static void *build_xsdt(struct builder *b, uint64_t fadt, uint64_t madt)
+static void *build_mcfg(struct builder *b, const struct guest_acpi_pci *pci)
 {
-	const uint64_t tables[] = { fadt, madt };
-	uint32_t size = sizeof(struct acpi_header) + sizeof(tables);
+	struct acpi_mcfg_table *m = reserve(b, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	set_header(&m->h, "MCFG", 1, sizeof(*m));
+	m->base = pci->ecam;
+	m->h.checksum = checksum(m, sizeof(*m));
+	return m;
+}
+
+/* A window of no size is one that does not exist (ACPI 6.5, table 6.48). */
+static bool fill_window(uint8_t *aml, uint32_t size, const struct guest_acpi_pci *pci)
+{
+	struct acpi_qword_window w;
+
+	for (uint32_t at = sizeof(struct acpi_header); at + sizeof(w) <= size; at++) {
+		memcpy(&w, aml + at, sizeof(w));
+		if (w.tag != QWORD_WINDOW || w.length != sizeof(w) - 3 || w.type)
+			continue;
+		w.min = pci->mem64;
+		w.max = pci->mem64_size ? pci->mem64 + pci->mem64_size - 1 : pci->mem64;
+		w.size = pci->mem64_size;
+		memcpy(aml + at, &w, sizeof(w));
+		return true;
+	}
+	return false;
+}
+
+static void *build_ssdt(struct builder *b, const struct guest_acpi_pci *pci)
+{
+	struct acpi_header *h = reserve(b, pci->ssdt_size);
+
+	if (!h)
+		return NULL;
+	memcpy(h, pci->ssdt, pci->ssdt_size);
+	if (pci->ssdt_size < sizeof(*h) || !fill_window((uint8_t *)h, pci->ssdt_size, pci)) {
+		b->damaged = true;
+		return NULL;
+	}
+	h->checksum = 0;
+	h->checksum = checksum(h, pci->ssdt_size);
+	return h;
+}
+
+static void *build_xsdt(struct builder *b, const uint64_t *tables, uint32_t count)
+{
+	uint32_t size = sizeof(struct acpi_header) + count * (uint32_t)sizeof(*tables);
 	struct acpi_header *h = reserve(b, size);
 
 	if (!h)
 		return NULL;
-	memcpy(h + 1, tables, sizeof(tables));
+	memcpy(h + 1, tables, count * sizeof(*tables));
 	set_header(h, "XSDT", 1, size);
 	h->checksum = checksum(h, size);
 	return h;
@@ -241,12 +307,21 @@ enum status guest_acpi_build(void *buf, const struct guest_acpi_params *p, uint3
 	struct builder b = { .buf = buf };
 	struct acpi_rsdp *rsdp = reserve(&b, sizeof(*rsdp));
 	void *dsdt = build_dsdt(&b, p);
-	void *fadt = build_fadt(&b, gpa_of(&b, dsdt));
-	void *madt = build_madt(&b, p);
-	void *xsdt = build_xsdt(&b, gpa_of(&b, fadt), gpa_of(&b, madt));
+	uint64_t tables[4];
+	uint32_t count = 0;
+	void *xsdt;
 
+	tables[count++] = gpa_of(&b, build_fadt(&b, gpa_of(&b, dsdt)));
+	tables[count++] = gpa_of(&b, build_madt(&b, p));
+	if (p->pci) {
+		tables[count++] = gpa_of(&b, build_mcfg(&b, p->pci));
+		tables[count++] = gpa_of(&b, build_ssdt(&b, p->pci));
+	}
+	xsdt = build_xsdt(&b, tables, count);
 	if (b.overflow || !rsdp)
 		return ERR_RANGE;
+	if (b.damaged)
+		return ERR_INVALID;
 	memcpy(rsdp->signature, "RSD PTR ", 8);
 	memcpy(rsdp->oem_id, "LAMINA", 6);
 	rsdp->revision = 2;

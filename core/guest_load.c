@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "core/guest_acpi.h"
+#include "core/vpci.h"
 #include "core/window.h"
 #include "linux_boot.h"
 #include "core/vpm.h"
 #include "log.h"
 
-extern const uint8_t dsdt_start[], dsdt_end[];
+extern const uint8_t dsdt_start[], dsdt_end[], ssdt_start[], ssdt_end[];
 
 /* Copy from a file that the loader has kept; `offset` and `len` lie inside it (checked by callers). */
 static enum status copy_image(struct guest *g, gpa_t to, const struct boot_image *file,
@@ -51,6 +52,11 @@ enum status guest_load_prepare(struct guest *g)
 		.dsdt = dsdt_start,
 		.dsdt_size = (uint32_t)(dsdt_end - dsdt_start),
 	};
+	struct guest_acpi_pci pci = {
+		.ecam = VPCI_ECAM_GPA,
+		.ssdt = ssdt_start,
+		.ssdt_size = (uint32_t)(ssdt_end - ssdt_start),
+	};
 	uint32_t apic_ids[CONFIG_MAX_CPUS];
 	/* Too large for a stack, and only for the moment. */
 	void *buf = page_alloc(&g->budget, GUEST_ACPI_SIZE / PAGE_SIZE);
@@ -61,6 +67,11 @@ enum status guest_load_prepare(struct guest *g)
 	for (uint32_t i = 0; i < g->vcpu_count; i++)
 		apic_ids[i] = g->vcpus[i]->apic_id;
 	p.apic_ids = apic_ids;
+	if (g->vpci) {
+		pci.mem64 = g->vpci->mem64;
+		pci.mem64_size = g->vpci->mem64_size;
+		p.pci = &pci;
+	}
 	s = guest_acpi_build(buf, &p, &g->acpi_size);
 	if (s == OK) {
 		g->acpi = page_alloc(&g->budget, (g->acpi_size + PAGE_SIZE - 1) / PAGE_SIZE);
@@ -116,7 +127,8 @@ static enum status load_kernel(struct guest *g, struct linux_plan *p)
 	header_size = 0x202u + (h.jump >> 8) - LINUX_HDR_OFFSET;
 	*p = (struct linux_plan){ .kernel_size = kernel->size,
 				  .initrd_size = g->boot->initrd.size,
-				  .memory = g->boot->memory_size };
+				  .memory = g->boot->memory_size,
+				  .pci = g->vpci };
 	s = linux_plan(&h, p);
 	if (s != OK)
 		return s;

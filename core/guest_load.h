@@ -23,6 +23,7 @@ struct linux_plan {
 	uint64_t kernel_size; /* bytes of the file */
 	uint64_t initrd_size; /* bytes; 0: none */
 	uint64_t memory;      /* bytes of the guest */
+	bool pci;             /* it has a PCI bus */
 	uint64_t load;        /* out: gpa of the protected-mode code */
 	uint64_t setup_size;  /* out: bytes of the file before that code */
 	uint64_t initrd;      /* out: gpa */

@@ -4,6 +4,7 @@
 
 #include "core/guest_acpi.h"
 #include "core/guest_load.h"
+#include "core/vpci.h"
 #include "linux_boot.h"
 
 /* Offsets in boot_params (zero-page.rst of the kernel). */
@@ -57,7 +58,7 @@ enum status linux_plan(const struct linux_setup_header *h, struct linux_plan *p)
 	return p->initrd >= p->load + need ? OK : ERR_RANGE;
 }
 
-static uint8_t make_e820(struct e820_entry *e, uint64_t memory)
+static uint8_t make_e820(struct e820_entry *e, uint64_t memory, bool pci)
 {
 	const struct e820_entry acpi = { GUEST_ACPI_BASE, GUEST_ACPI_SIZE, E820_RESERVED };
 	uint64_t low = min_u64(memory, GUEST_LOW_RAM);
@@ -66,6 +67,8 @@ static uint8_t make_e820(struct e820_entry *e, uint64_t memory)
 	e[n++] = (struct e820_entry){ 0, GUEST_LOW_TOP, E820_RAM };
 	e[n++] = acpi;
 	e[n++] = (struct e820_entry){ 0x100000, low - 0x100000, E820_RAM };
+	if (pci)
+		e[n++] = (struct e820_entry){ VPCI_ECAM_GPA, VPCI_ECAM_SIZE, E820_RESERVED };
 	if (memory > low)
 		e[n++] = (struct e820_entry){ 4 * SIZE_1G, memory - low, E820_RAM };
 	return n;
@@ -77,7 +80,7 @@ void linux_boot_params(void *page, const struct linux_setup_header *h, uint32_t 
 	uint8_t *bp = page;
 	struct linux_setup_header out;
 	uint64_t rsdp = GUEST_ACPI_BASE;
-	struct e820_entry map[4];
+	struct e820_entry map[5];
 
 	memset(page, 0, PAGE_SIZE);
 	memset(&out, 0, sizeof(out));
@@ -92,6 +95,6 @@ void linux_boot_params(void *page, const struct linux_setup_header *h, uint32_t 
 	memcpy(bp + LINUX_HDR_OFFSET, &out, sizeof(out));
 
 	memcpy(bp + BP_ACPI_RSDP, &rsdp, sizeof(rsdp));
-	bp[BP_E820_ENTRIES] = make_e820(map, p->memory);
+	bp[BP_E820_ENTRIES] = make_e820(map, p->memory, p->pci);
 	memcpy(bp + BP_E820_TABLE, map, bp[BP_E820_ENTRIES] * sizeof(map[0]));
 }

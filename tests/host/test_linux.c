@@ -10,6 +10,7 @@
 
 #include "core/guest_acpi.h"
 #include "core/guest_load.h"
+#include "core/vpci.h"
 #include "linux_boot.h"
 
 #define MIB (1ull << 20)
@@ -181,6 +182,24 @@ static void a_short_header_leaves_the_rest_zero(void **state)
 	assert_int_equal(page[0x1e8], 3);
 }
 
+static void the_registers_of_a_pci_bus_are_no_memory(void **state)
+{
+	struct linux_setup_header h = header();
+	struct linux_plan p = plan(4096 * MIB, 0);
+	uint8_t page[PAGE_SIZE];
+	uint64_t entry[2];
+
+	(void)state;
+	p.pci = true;
+	assert_int_equal(linux_plan(&h, &p), OK);
+	linux_boot_params(page, &h, sizeof(h), &p);
+	assert_int_equal(page[0x1e8], 5);
+	memcpy(entry, page + 0x2d0 + 3 * 20, sizeof(entry));
+	assert_int_equal(entry[0], VPCI_ECAM_GPA);
+	assert_int_equal(entry[1], VPCI_ECAM_SIZE);
+	assert_int_equal(page[0x2d0 + 3 * 20 + 16], 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +211,7 @@ int main(void)
 		cmocka_unit_test(hostile_numbers_do_not_wrap),
 		cmocka_unit_test(boot_params_say_what_was_loaded),
 		cmocka_unit_test(a_short_header_leaves_the_rest_zero),
+		cmocka_unit_test(the_registers_of_a_pci_bus_are_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
