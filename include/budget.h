@@ -10,7 +10,7 @@
  */
 #define HYPERVISOR_BUDGET_PAGES 768u /* page tables, stacks, rings, framebuffer's text: 3 MiB */
 #define IOMMU_BUDGET_PAGES      672u /* AMD's device table: 512; roots, queues, interrupts: 160 */
-#define DEVICE_HOST_PAGES       2u   /* an AMD table of interrupts */
+#define DEVICE_HOST_PAGES       8u   /* an AMD table of interrupts, as long as indexes are */
 #define DEVICE_GUEST_PAGES      16u  /* of a guest: virtual configuration space, vectors, BARs */
 #define CPU_BUDGET_PAGES        32u  /* stacks, tables, VMXON region or host save area, per core */
 #define GUEST_FIXED_PAGES       192u /* vCPUs, VMCS or VMCB, bitmaps, console, devices */
