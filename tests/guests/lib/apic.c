@@ -13,6 +13,10 @@
 #define LVT_PERIODIC BIT(17)
 #define DIVIDE_BY_1  0xb
 
+#define AP_PAGE     0x8000u
+#define ICR_INIT    0x4500u
+#define ICR_STARTUP 0x4600u
+
 static bool x2;
 
 static volatile uint32_t *xapic(uint32_t reg)
@@ -71,6 +75,21 @@ void apic_send(uint32_t command, uint32_t destination)
 	}
 	apic_write(APIC_ICR_HIGH, destination << 24);
 	apic_write(APIC_ICR, command);
+}
+
+extern const uint8_t ap_begin[], ap_end[], ap_cr3[], ap_entry[];
+
+void start_core(uint32_t id, void (*entry)(void))
+{
+	uint8_t *page = (uint8_t *)AP_PAGE;
+	uint64_t cr3 = read_cr3(), to = (uintptr_t)entry;
+
+	memcpy(page, ap_begin, (size_t)(ap_end - ap_begin));
+	memcpy(page + (ap_cr3 - ap_begin), &cr3, sizeof(cr3));
+	memcpy(page + (ap_entry - ap_begin), &to, sizeof(to));
+	apic_send(ICR_INIT, id);
+	delay_ms(10);
+	apic_send(ICR_STARTUP | AP_PAGE >> 12, id);
 }
 
 static uint32_t timing(bool bus)

@@ -225,9 +225,8 @@ uint8_t try_wrmsr(uint32_t index, uint64_t value)
 	return vector;
 }
 
-static void load_idt(void)
+static void fill_idt(void)
 {
-	struct idt_pointer pointer = { sizeof(idt) - 1, (uintptr_t)idt };
 	uint16_t cs;
 	uint32_t i;
 
@@ -241,12 +240,19 @@ static void load_idt(void)
 					     .offset_middle = (uint16_t)(stub >> 16),
 					     .offset_high = (uint32_t)(stub >> 32) };
 	}
+}
+
+void load_idt(void)
+{
+	struct idt_pointer pointer = { sizeof(idt) - 1, (uintptr_t)idt };
+
 	__asm__ volatile("lidt %0" : : "m"(pointer));
 }
 
 void guest_start(const void *params)
 {
 	boot_params = params;
+	fill_idt();
 	load_idt();
 	guest_main();
 	say("done: %u ok, %u failed", passed, failed);

@@ -59,6 +59,9 @@ typedef void (*handler_t)(struct frame *f);
 /* Call `handler` for the vector; NULL restores the default. It acknowledges by itself. */
 void set_handler(uint8_t vector, handler_t handler);
 
+/* Use the library's handlers on a core that was started; the first core does already. */
+void load_idt(void);
+
 /*
  * An instruction that may fault: `vector` gets the exception's number or NO_FAULT; the instruction
  * is then skipped. Used by the functions below, and with TRY() for others.
@@ -121,6 +124,11 @@ void apic_eoi(void);
 uint32_t apic_id(void);
 /* Write the interrupt command register; `destination` is a physical APIC id. */
 void apic_send(uint32_t command, uint32_t destination);
+/*
+ * Start another core at `entry`, on a stack that there is once, with interrupts off and no IDT:
+ * load_idt() loads the first core's.
+ */
+void start_core(uint32_t id, void (*entry)(void));
 /* A periodic timer of `hz` on VECTOR_TIMER, from the frequency that the hypervisor publishes. */
 void apic_timer(uint32_t hz);
 
