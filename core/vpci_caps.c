@@ -28,16 +28,10 @@
 #define PCIE_SIZE_1        0x14
 #define PCIE_SIZE_2        0x3c
 #define PCIE_SIZE_1_RC     0x0c /* of devices that are in the root complex: they have no link */
-#define PCIE_FLAGS         0x02
-#define PCIE_TYPE          BITS(7, 4)
-#define PCIE_ENDPOINT      0
 #define PCIE_RC_END        9
-#define PCIE_DEVCAP        0x04
 #define PCIE_FLR_ABLE      BIT(28)
 #define PCIE_PHANTOM       BITS(4, 3)
-#define PCIE_DEVCTL        0x08
-#define PCIE_DEVSTA        0x0a
-#define PCIE_DEVSTA_CLEARS 0xfu
+#define PCIE_STATUS_CLEARS 0xfu
 #define PCIE_ERRORS        BITS(3, 0)
 #define PCIE_RELAXED       BIT(4)
 #define PCIE_NO_SNOOP      BIT(11)
@@ -45,21 +39,16 @@
 #define PCIE_READ_SHIFT    12
 #define PCIE_READ_MAX      5 /* 4096 bytes */
 #define PCIE_FLR           BIT(15)
-#define PCIE_LINK          0x0c /* link, slot and root registers, up to ... */
-#define PCIE_DEVCAP2       0x24
+#define PCIE_CAPABILITIES2 0x24
 #define PCIE_TIMEOUTS      BITS(4, 0)
-#define PCIE_DEVCTL2       0x28
-#define PCIE_LINK2         0x2c
 
 /* Advanced Features: PCI-SIG's engineering change notice of 2006. */
 #define AF_SIZE    6
 #define AF_CONTROL 4
-#define AF_STATUS  5
 #define AF_FLR     BIT(0)
 
 /* Virtual I/O Device (VIRTIO) Version 1.1, 4.1.4. */
 #define VIRTIO_VENDOR  0x1af4
-#define VIRTIO_TYPE    3
 #define VIRTIO_PCI_CFG 5
 #define VIRTIO_SIZE    16 /* at least */
 
@@ -171,7 +160,7 @@ void vpci_caps_create(struct vpci_device *d)
  */
 void vpci_caps_reset(struct vpci_device *d)
 {
-	uint32_t at = d->host->pcie + PCIE_DEVCTL;
+	uint32_t at = d->host->pcie + PCIE_CONTROL;
 	uint16_t control;
 
 	if (!d->host->pcie)
@@ -210,14 +199,14 @@ static uint32_t read_pcie(const struct vpci_device *d, uint32_t at, uint32_t off
 		if ((v >> 20 & 15) == PCIE_ENDPOINT)
 			v |= (uint32_t)PCIE_RC_END << 20;
 		return v & 0x3eff0000; /* no slot */
-	case PCIE_DEVCAP:
+	case PCIE_CAPABILITIES:
 		v &= ~(uint32_t)PCIE_PHANTOM;
 		return has_flr(d) ? v : v & ~(uint32_t)PCIE_FLR_ABLE;
-	case PCIE_DEVCTL:
+	case PCIE_CONTROL:
 		return v & ~(uint32_t)PCIE_FLR;
-	case PCIE_DEVCAP2:
+	case PCIE_CAPABILITIES2:
 		return v & PCIE_TIMEOUTS;
-	case PCIE_DEVCTL2:
+	case PCIE_CONTROL2:
 		return v & PCIE_TIMEOUTS;
 	default:
 		return 0; /* there is no link above it that the guest could see */
@@ -302,7 +291,7 @@ static void ask_reset(struct vpci_device *d)
 
 static void write_devctl(struct vpci_device *d, uint8_t at, struct vpci_write w)
 {
-	uint32_t old = pci_read16(d->access, d->host->bdf, at + PCIE_DEVCTL), v;
+	uint32_t old = pci_read16(d->access, d->host->bdf, at + PCIE_CONTROL), v;
 
 	if (w.mask & w.value & PCIE_FLR && has_flr(d)) {
 		ask_reset(d);
@@ -315,17 +304,17 @@ static void write_devctl(struct vpci_device *d, uint8_t at, struct vpci_write w)
 	v = (old & ~(PCIE_RELAXED | PCIE_READ_SIZE | PCIE_FLR)) |
 	    (v & (PCIE_RELAXED | PCIE_READ_SIZE));
 	if (v != old)
-		pci_write16(d->access, d->host->bdf, at + PCIE_DEVCTL, (uint16_t)v);
+		pci_write16(d->access, d->host->bdf, at + PCIE_CONTROL, (uint16_t)v);
 }
 
 static void write_pcie(struct vpci_device *d, uint8_t at, uint32_t offset, struct vpci_write w)
 {
-	uint16_t clear = (uint16_t)((w.value & w.mask) >> 16 & PCIE_DEVSTA_CLEARS);
+	uint16_t clear = (uint16_t)((w.value & w.mask) >> 16 & PCIE_STATUS_CLEARS);
 
-	if (offset != PCIE_DEVCTL)
+	if (offset != PCIE_CONTROL)
 		return;
 	if (clear)
-		pci_write16(d->access, d->host->bdf, at + PCIE_DEVSTA, clear);
+		pci_write16(d->access, d->host->bdf, at + PCIE_STATUS, clear);
 	if (w.mask & 0xffff)
 		write_devctl(d, at, w);
 }
