@@ -33,9 +33,9 @@ static uint32_t bridge_read(uint32_t reg, uint8_t size)
 {
 	uint32_t v = 0;
 
-	if ((reg & ~3u) == VPCI_REG_ID)
+	if ((reg & ~3u) == PCI_ID)
 		v = BRIDGE_ID;
-	else if ((reg & ~3u) == VPCI_REG_CLASS)
+	else if ((reg & ~3u) == PCI_CLASS)
 		v = BRIDGE_CLASS;
 	return (v >> 8 * (reg & 3)) & (~0u >> (32 - 8 * size));
 }

@@ -74,7 +74,7 @@ static enum status create_bar(struct vpci_device *d, unsigned index, const struc
 	b->size = bar->size;
 	b->enabled = index != PCI_ROM;
 	if (index < PCI_BARS)
-		b->flags = (uint8_t)(pci_read32(d->access, d->host->bdf, VPCI_REG_BAR + 4 * index) &
+		b->flags = (uint8_t)(pci_read32(d->access, d->host->bdf, PCI_BAR0 + 4 * index) &
 				     (bar->io ? BAR_IO : BAR_MEM_FLAGS));
 	/* The rest of its page may be another device's: Lamina itself reads and writes it. */
 	if (!bar->io && bar->size < PAGE_SIZE) {
@@ -189,12 +189,12 @@ void vpci_bars_assign(struct vpci *p)
 /* Whose register it is, and whether it is the upper half. NULL: nobody's. */
 static const struct vpci_bar *find_bar(const struct vpci_device *d, uint32_t reg, bool *upper)
 {
-	uint32_t i = (reg - VPCI_REG_BAR) / 4;
+	uint32_t i = (reg - PCI_BAR0) / 4;
 
 	*upper = false;
-	if (reg == VPCI_REG_ROM)
+	if (reg == PCI_ROM_BAR)
 		i = PCI_ROM;
-	else if (reg < VPCI_REG_BAR || i >= PCI_BARS)
+	else if (reg < PCI_BAR0 || i >= PCI_BARS)
 		return NULL;
 	if (d->bars[i].size)
 		return &d->bars[i];

@@ -140,8 +140,8 @@ void vpci_caps_create(struct vpci_device *d)
 	uint8_t at = 0;
 
 	d->cap_count = 0;
-	if (host_dword(d, VPCI_REG_COMMAND) & STATUS_CAPS)
-		at = (uint8_t)(host_dword(d, VPCI_REG_CAPS) & 0xfc);
+	if (host_dword(d, PCI_COMMAND) & STATUS_CAPS)
+		at = (uint8_t)(host_dword(d, PCI_CAPABILITIES) & 0xfc);
 	for (unsigned i = 0; i < CAPS_MAX && at >= VPCI_REG_FIRST_CAP; i++) {
 		uint32_t header = host_dword(d, at);
 		uint32_t size = cap_size(d, at, (uint8_t)header);

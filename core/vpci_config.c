@@ -6,19 +6,19 @@
 #include "core/vpci_priv.h"
 
 /* What the guest can set; of these, only the first three ever reach the device, and bit 10. */
-#define COMMAND_DECODE  (VPCI_COMMAND_IO | VPCI_COMMAND_MEMORY)
+#define COMMAND_DECODE  (PCI_COMMAND_IO | PCI_COMMAND_MEMORY)
 #define COMMAND_PARITY  BIT(6)
 #define COMMAND_SERR    BIT(8)
 #define COMMAND_NO_INTX BIT(10)
 #define COMMAND_WRITABLE \
-	(COMMAND_DECODE | VPCI_COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR | COMMAND_NO_INTX)
+	(COMMAND_DECODE | PCI_COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR | COMMAND_NO_INTX)
 
 #define STATUS_CAPS   BIT(4)
 #define STATUS_CLEARS 0xf9u /* of the upper byte: cleared by writing ones */
 
 static uint32_t read_command(const struct vpci_device *d)
 {
-	uint32_t status = pci_read16(d->access, d->host->bdf, VPCI_REG_STATUS);
+	uint32_t status = pci_read16(d->access, d->host->bdf, PCI_STATUS);
 
 	status &= ~(uint32_t)STATUS_CAPS;
 	if (d->cap_count)
@@ -31,20 +31,20 @@ static uint32_t read_header(const struct vpci_device *d, uint32_t reg)
 	const struct pci_function *f = d->host;
 
 	switch (reg) {
-	case VPCI_REG_ID:
+	case PCI_ID:
 		return f->vendor | (uint32_t)f->device << 16;
-	case VPCI_REG_COMMAND:
+	case PCI_COMMAND:
 		return read_command(d);
-	case VPCI_REG_CLASS:
+	case PCI_CLASS:
 		return f->class << 8 | f->revision;
-	case VPCI_REG_CACHELINE:
+	case PCI_CACHE_LINE:
 		/* Cache line size and latency timer; header type 0, one function, no self test. */
-		return pci_read16(d->access, f->bdf, VPCI_REG_CACHELINE);
+		return pci_read16(d->access, f->bdf, PCI_CACHE_LINE);
 	case VPCI_REG_SUBSYSTEM:
 		return pci_read32(d->access, f->bdf, VPCI_REG_SUBSYSTEM);
-	case VPCI_REG_CAPS:
+	case PCI_CAPABILITIES:
 		return vpci_caps_first(d);
-	case VPCI_REG_INTERRUPT:
+	case PCI_INTERRUPT:
 		return d->line | (d->irqs.intx_line ? (uint32_t)f->pin << 8 : 0);
 	default:
 		return vpci_bar_read(d, reg);
@@ -66,13 +66,13 @@ uint32_t vpci_config_read(struct vpci_device *d, uint32_t reg, uint8_t size)
  */
 static uint16_t host_command(const struct vpci_device *d, uint16_t now)
 {
-	uint32_t v = now & ~(COMMAND_DECODE | VPCI_COMMAND_MASTER | COMMAND_SERR);
+	uint32_t v = now & ~(COMMAND_DECODE | PCI_COMMAND_MASTER | COMMAND_SERR);
 
 	if (d->life != VPCI_ALIVE)
 		return (uint16_t)v;
 	v |= d->command & COMMAND_DECODE;
 	if (d->dma_allowed)
-		v |= d->command & VPCI_COMMAND_MASTER;
+		v |= d->command & PCI_COMMAND_MASTER;
 	return (uint16_t)v;
 }
 
@@ -84,22 +84,22 @@ static void apply_rom(const struct vpci_device *d)
 
 	if (!d->bars[PCI_ROM].size)
 		return;
-	v = pci_read32(d->access, d->host->bdf, VPCI_REG_ROM);
+	v = pci_read32(d->access, d->host->bdf, PCI_ROM_BAR);
 	if ((v & 1) != on)
-		pci_write32(d->access, d->host->bdf, VPCI_REG_ROM, (v & ~1u) | on);
+		pci_write32(d->access, d->host->bdf, PCI_ROM_BAR, (v & ~1u) | on);
 }
 
 void vpci_config_apply(struct vpci_device *d)
 {
-	uint16_t now = pci_read16(d->access, d->host->bdf, VPCI_REG_COMMAND);
+	uint16_t now = pci_read16(d->access, d->host->bdf, PCI_COMMAND);
 	uint16_t next = host_command(d, now);
 
 	/* Nobody reaches registers that are not decoded: on before they appear, off afterwards. */
-	pci_write16(d->access, d->host->bdf, VPCI_REG_COMMAND, next | (now & COMMAND_DECODE));
+	pci_write16(d->access, d->host->bdf, PCI_COMMAND, next | (now & COMMAND_DECODE));
 	apply_rom(d);
 	vpci_map(d->guest->vpci);
 	if (now & ~next & COMMAND_DECODE)
-		pci_write16(d->access, d->host->bdf, VPCI_REG_COMMAND, next);
+		pci_write16(d->access, d->host->bdf, PCI_COMMAND, next);
 }
 
 static void write_command(struct vpci_device *d, struct vpci_write w)
@@ -113,20 +113,20 @@ static void write_command(struct vpci_device *d, struct vpci_write w)
 		vpci_intx_command(&d->irqs, d->command);
 	}
 	if (clear)
-		pci_write8(d->access, d->host->bdf, VPCI_REG_STATUS + 1, clear);
+		pci_write8(d->access, d->host->bdf, PCI_STATUS + 1, clear);
 }
 
 static void write_header(struct vpci_device *d, uint32_t reg, struct vpci_write w)
 {
 	switch (reg) {
-	case VPCI_REG_COMMAND:
+	case PCI_COMMAND:
 		write_command(d, w);
 		break;
-	case VPCI_REG_CACHELINE:
+	case PCI_CACHE_LINE:
 		if (w.mask & 0xff)
-			pci_write8(d->access, d->host->bdf, VPCI_REG_CACHELINE, (uint8_t)w.value);
+			pci_write8(d->access, d->host->bdf, PCI_CACHE_LINE, (uint8_t)w.value);
 		break;
-	case VPCI_REG_INTERRUPT:
+	case PCI_INTERRUPT:
 		d->line = (uint8_t)vpci_merge(d->line, w);
 		break;
 	default:

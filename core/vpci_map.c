@@ -34,7 +34,7 @@ bool vpci_decodes(const struct vpci_device *d, unsigned bar)
 	const struct vpci_bar *b = &d->bars[bar];
 
 	return b->size && b->enabled && d->life == VPCI_ALIVE &&
-	       d->command & (is_io(b) ? VPCI_COMMAND_IO : VPCI_COMMAND_MEMORY);
+	       d->command & (is_io(b) ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY);
 }
 
 static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)

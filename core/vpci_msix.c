@@ -14,7 +14,6 @@
 #define ENTRY_CONTROL 12
 #define ENTRY_MASKED  1u
 
-#define PCI_COMMAND    4
 #define COMMAND_MEMORY BIT(1)
 
 static uint32_t table_bytes(const struct vpci_irqs *q)

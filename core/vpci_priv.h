@@ -5,22 +5,9 @@
 #include "core/vpci.h"
 
 /* Between the files of the virtual PCI bus. With the guest's lock, or before its cores run. */
-#define VPCI_REG_ID        0x00
-#define VPCI_REG_COMMAND   0x04
-#define VPCI_REG_STATUS    0x06
-#define VPCI_REG_CLASS     0x08
-#define VPCI_REG_CACHELINE 0x0c
-#define VPCI_REG_BAR       0x10
 #define VPCI_REG_SUBSYSTEM 0x2c
-#define VPCI_REG_ROM       0x30
-#define VPCI_REG_CAPS      0x34
-#define VPCI_REG_INTERRUPT 0x3c
 #define VPCI_REG_FIRST_CAP 0x40
 #define VPCI_REG_EXTENDED  0x100
-
-#define VPCI_COMMAND_IO     BIT(0)
-#define VPCI_COMMAND_MEMORY BIT(1)
-#define VPCI_COMMAND_MASTER BIT(2)
 
 /* Part of a dword that is written: the value and a mask, both shifted to their place. */
 struct vpci_write {

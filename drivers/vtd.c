@@ -13,12 +13,9 @@
 #define DOMAINS_MAX      256u
 #define FLUSH_RANGES_MAX 8u
 
-#define PCI_HEADER      0x0e /* header type */
-#define PCI_HEADER_TYPE 0x7f
-#define PCI_BRIDGE      1
-#define PCI_SECONDARY   0x19
-#define PCI_SUBORDINATE 0x1a
-#define STATUS_STRIDE   64 /* a cache line for each unit's number */
+#define HEADER_TYPE   0x7f
+#define HEADER_BRIDGE 1
+#define STATUS_STRIDE 64 /* a cache line for each unit's number */
 
 _Static_assert(DMAR_UNITS_MAX *STATUS_STRIDE <= PAGE_SIZE, "one page for all units' numbers");
 
@@ -43,7 +40,7 @@ static bool read_bridge(void *ctx, struct pci_bdf d, uint8_t *secondary, uint8_t
 	const struct pci_access *a = env->pci(d.segment);
 
 	/* What does not exist reads as all ones. */
-	if (!a || (pci_read8(a, d, PCI_HEADER) & PCI_HEADER_TYPE) != PCI_BRIDGE)
+	if (!a || (pci_read8(a, d, PCI_HEADER_TYPE) & HEADER_TYPE) != HEADER_BRIDGE)
 		return false;
 	*secondary = pci_read8(a, d, PCI_SECONDARY);
 	*subordinate = pci_read8(a, d, PCI_SUBORDINATE);
