@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "log.h"
 
@@ -135,8 +136,10 @@ static enum status turn_on(const struct iommu_env *env)
 static enum status vtd_start(const struct acpi_table *table, const struct iommu_env *env)
 {
 	const struct dmar_env parse = { warn, read_bridge, (void *)(uintptr_t)env };
-	enum status s = dmar_parse(table, &parse, &vtd.dmar);
+	enum status s;
 
+	memset(&vtd, 0, sizeof(vtd));
+	s = dmar_parse(table, &parse, &vtd.dmar);
 	if (s != OK)
 		return s;
 	vtd.budget = env->budget;
@@ -274,10 +277,9 @@ static void describe(uint32_t unit, char *text, size_t size)
 		return;
 	snprintf(text, size, "%u: %#" PRIx64 " segment %u%s, %u bits,%s%s pages, queued%s%s", unit,
 		 vtd.dmar.units[unit].base.v, u->segment,
-		 vtd.dmar.units[unit].include_all ? ", all other devices" : "",
-		 (unsigned)CAP_MGAW(u->cap), u->cap & CAP_PAGE_2M ? " 2M" : " 4K",
-		 u->cap & CAP_PAGE_1G ? " 1G" : "", vtd.irq_remap ? ", irq-remap" : "",
-		 vtd.x2apic ? " x2apic" : "");
+		 vtd.dmar.units[unit].include_all ? ", others" : "", (unsigned)CAP_MGAW(u->cap),
+		 u->cap & CAP_PAGE_2M ? " 2M" : " 4K", u->cap & CAP_PAGE_1G ? " 1G" : "",
+		 vtd.irq_remap ? ", irq-remap" : "", vtd.x2apic ? " x2apic" : "");
 }
 
 const struct iommu_ops vtd_ops = {

@@ -17,6 +17,7 @@
 #define VTD_QUEUE_ENTRIES (PAGE_SIZE / sizeof(struct vtd_entry))
 #define VTD_IRTES_ORDER   13
 #define VTD_IRTES         (1u << VTD_IRTES_ORDER) /* interrupts of all devices of a segment */
+#define VTD_OWN_LINES     8
 #define VTD_IRT_PAGES     (VTD_IRTES * sizeof(struct vtd_entry) / PAGE_SIZE)
 
 struct vtd_unit {
@@ -35,6 +36,12 @@ struct vtd_unit {
 	uint16_t segment;
 };
 
+/* One of Lamina's own interrupt lines. */
+struct vtd_line {
+	uint32_t ioapic;
+	unsigned pin, index;
+};
+
 struct vtd {
 	struct page_budget *budget;
 	uint32_t count;
@@ -42,6 +49,8 @@ struct vtd {
 	bool irq_remap;   /* all units remap interrupts, and the machine does */
 	bool x2apic;      /* destinations have 32 bits */
 	bool nmi, masked; /* faults are announced; but not now */
+	unsigned line_count;
+	struct vtd_line line[VTD_OWN_LINES];
 	struct dmar dmar;
 	struct vtd_unit unit[DMAR_UNITS_MAX];
 };

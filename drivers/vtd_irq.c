@@ -16,17 +16,9 @@
 
 #define APIC_ID_MAX_8  254u /* 255 is broadcast */
 #define APIC_ID_MAX_32 0xfffffffeu
-#define OWN_LINES      8
 
 _Static_assert(VTD_IRTES <= 1 << 15, "bit 15 of a handle has a place of its own");
 _Static_assert(IOMMU_IRQS_PER_DEVICE <= VTD_IRTES, "entries");
-
-/* Lamina's own interrupt lines. */
-static struct line {
-	uint32_t ioapic;
-	unsigned pin, index;
-} lines[OWN_LINES];
-static unsigned line_count;
 
 static uint64_t owner(struct pci_bdf d)
 {
@@ -124,11 +116,11 @@ enum status vtd_irq_set(struct pci_bdf d, unsigned index, const struct iommu_irq
 	return OK;
 }
 
-static struct line *line_of(uint32_t ioapic, unsigned pin)
+static struct vtd_line *line_of(uint32_t ioapic, unsigned pin)
 {
-	for (unsigned i = 0; i < line_count; i++)
-		if (lines[i].ioapic == ioapic && lines[i].pin == pin)
-			return &lines[i];
+	for (unsigned i = 0; i < vtd.line_count; i++)
+		if (vtd.line[i].ioapic == ioapic && vtd.line[i].pin == pin)
+			return &vtd.line[i];
 	return NULL;
 }
 
@@ -136,7 +128,7 @@ enum status vtd_ioapic_nmi(uint32_t ioapic_id, unsigned pin, uint32_t apic_id, u
 {
 	const struct dmar_scope *scope = dmar_special(&vtd.dmar, DMAR_SCOPE_IOAPIC, ioapic_id);
 	const struct iommu_irq irq = { .apic_id = apic_id, .nmi = true };
-	struct line *line = line_of(ioapic_id, pin);
+	struct vtd_line *line = line_of(ioapic_id, pin);
 	enum status s;
 
 	if (!vtd.irq_remap)
@@ -146,14 +138,14 @@ enum status vtd_ioapic_nmi(uint32_t ioapic_id, unsigned pin, uint32_t apic_id, u
 	if (!reachable(apic_id))
 		return ERR_RANGE;
 	if (!line) {
-		if (line_count == OWN_LINES)
+		if (vtd.line_count == VTD_OWN_LINES)
 			return ERR_NOMEM;
-		line = &lines[line_count];
-		*line = (struct line){ .ioapic = ioapic_id, .pin = pin };
+		line = &vtd.line[vtd.line_count];
+		*line = (struct vtd_line){ .ioapic = ioapic_id, .pin = pin };
 		s = vtd_irq_alloc(scope->bdf, 1, &line->index);
 		if (s != OK)
 			return s;
-		line_count++;
+		vtd.line_count++;
 	}
 	*rte = RTE_REMAPPED | RTE_HANDLE(line->index);
 	return vtd_irq_set(scope->bdf, line->index, &irq, NULL);

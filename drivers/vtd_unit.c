@@ -23,9 +23,8 @@ enum status vtd_unit_probe(uint32_t index, const struct iommu_env *env)
 {
 	const struct dmar_unit *d = &vtd.dmar.units[index];
 	struct vtd_unit *u = &vtd.unit[index];
-	uint64_t size = max_u64(d->size, PAGE_SIZE);
-	volatile uint8_t *regs = env->map(d->base, size);
-	uint64_t wanted;
+	volatile uint8_t *regs = env->map(d->base, PAGE_SIZE);
+	uint64_t size;
 
 	*u = (struct vtd_unit){ .segment = d->segment };
 	if (!regs)
@@ -34,9 +33,9 @@ enum status vtd_unit_probe(uint32_t index, const struct iommu_env *env)
 		return refuse(index, "nothing answers there");
 	u->cap = vtd_read64(regs + VTD_CAP);
 	u->ecap = vtd_read64(regs + VTD_ECAP);
-	wanted = CAP_FRO(u->cap) + CAP_NFR(u->cap) * FRCD_SIZE;
-	if (wanted > size)
-		regs = env->map(d->base, ALIGN_UP(wanted, PAGE_SIZE));
+	size = CAP_FRO(u->cap) + CAP_NFR(u->cap) * FRCD_SIZE;
+	if (size > PAGE_SIZE)
+		regs = env->map(d->base, ALIGN_UP(size, PAGE_SIZE));
 	if (!regs)
 		return refuse(index, "its fault records cannot be mapped");
 	u->regs = regs;
@@ -72,6 +71,11 @@ bool vtd_drain(struct vtd_unit *u)
 static bool off(struct vtd_unit *u, uint32_t bit)
 {
 	return !(vtd_read32(u->regs + VTD_GSTS) & bit) || vtd_command(u, bit, false);
+}
+
+static bool on(struct vtd_unit *u, uint32_t bit)
+{
+	return vtd_read32(u->regs + VTD_GSTS) & bit || vtd_command(u, bit, true);
 }
 
 void vtd_unit_off(struct vtd_unit *u)
@@ -112,7 +116,7 @@ static bool remapping_on(struct vtd_unit *u)
 	vtd_queue(u, DESC_IEC, 0); /* all of it */
 	vtd_submit(u);
 	/* Without CFI, messages in the old format, which name no entry, are blocked. */
-	return vtd_completed(u) && off(u, GCMD_CFI) && vtd_command(u, GCMD_IRE, true);
+	return vtd_completed(u) && off(u, GCMD_CFI) && on(u, GCMD_IRE);
 }
 
 /* The regions that firmware protects without tables block what is attached, too. */
@@ -138,7 +142,7 @@ enum status vtd_unit_on(struct vtd_unit *u)
 	/* Only now: an error of the firmware's queue would come back. */
 	vtd_faults_clear(u);
 	if (idle && vtd_drain(u) && vtd_queue_on(u) && translation_on(u) && remapping_on(u) &&
-	    vtd_command(u, GCMD_TE, true) && protected_memory_off(u))
+	    on(u, GCMD_TE) && protected_memory_off(u))
 		return OK;
 	log_error("VT-d unit %u does not turn on: GSTS %#x FSTS %#x", (uint32_t)(u - vtd.unit),
 		  vtd_read32(u->regs + VTD_GSTS), vtd_read32(u->regs + VTD_FSTS));
