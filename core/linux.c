@@ -4,7 +4,7 @@
 
 #include "core/guest_acpi.h"
 #include "core/guest_load.h"
-#include "core/vpci.h"
+#include "core/vpci_layout.h"
 #include "linux_boot.h"
 
 /* Offsets in boot_params (zero-page.rst of the kernel). */

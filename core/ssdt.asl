@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The PCI bus of guests that have devices of their own. The addresses are those of core/vpci.h; those
+ * The PCI bus of guests that have devices of their own. The addresses are those of core/vpci_layout.h; those
  * of the last window are filled in by core/guest_acpi.c.
  */
 DefinitionBlock ("ssdt.aml", "SSDT", 2, "LAMINA", "LAMINAPC", 1)

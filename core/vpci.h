@@ -5,6 +5,7 @@
 #include "core/guest.h"
 #include "core/io.h"
 #include "core/vpci_irq.h"
+#include "core/vpci_layout.h"
 #include "drivers/pci_tree.h"
 #include "types.h"
 
@@ -16,14 +17,10 @@
  * names: above all, the device's real BARs stay where the firmware has put them. Moving a BAR
  * changes where the guest's slots show the registers.
  */
-#define VPCI_DEVICES   16u
-#define VPCI_ECAM_GPA  0xe8000000ull
-#define VPCI_ECAM_SIZE 0x100000u     /* bus 0 */
-#define VPCI_MEM32_GPA 0xc0000000ull /* up to VPCI_ECAM_GPA: BARs below 4 GiB */
-#define VPCI_IO        0xc000u       /* up to 10000h: ports of BARs */
-#define VPCI_PAGES     32u           /* that hold BARs smaller than a page */
-#define VPCI_PORTS     32u           /* BARs of ports that are decoded */
-#define VPCI_CAPS      16u           /* of a device, that the guest sees */
+#define VPCI_DEVICES 16u
+#define VPCI_PAGES   32u /* that hold BARs smaller than a page */
+#define VPCI_PORTS   32u /* BARs of ports that are decoded */
+#define VPCI_CAPS    16u /* of a device, that the guest sees */
 
 struct vpci_bar {
 	uint64_t size;      /* bytes; 0: the guest sees none */

@@ -9,7 +9,7 @@
  *
  * Interrupts may come with any vector meanwhile; they are counted.
  */
-#include "core/vpci.h"
+#include "core/vpci_layout.h"
 #include "guest.h"
 #include "nvme.h"
 #include "pci.h"

@@ -10,7 +10,7 @@
 
 #include "core/guest_acpi.h"
 #include "core/guest_load.h"
-#include "core/vpci.h"
+#include "core/vpci_layout.h"
 #include "linux_boot.h"
 
 #define MIB (1ull << 20)

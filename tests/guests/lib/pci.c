@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "core/vpci.h"
+#include "core/vpci_layout.h"
 #include "guest.h"
 #include "pci.h"
 
