@@ -274,9 +274,9 @@ static uint32_t fit(const struct dmar_scope *s, struct pci_bdf f)
 {
 	if (s->region)
 		return 0;
-	/* IOAPICs send with ids of their own, which need not be functions. */
+	/* IOAPICs and HPETs send with ids of their own; where that is a function's, its own name wins. */
 	if (same_bdf(s->bdf, f))
-		return 0x100;
+		return s->kind <= DMAR_SCOPE_BRIDGE ? 0x101 : 0x100;
 	/* Bus numbers grow with the depth: of two bridges above, the lower has the higher one. */
 	if (s->secondary && s->bdf.segment == f.segment && f.bus >= s->secondary &&
 	    f.bus <= s->subordinate)

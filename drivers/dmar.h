@@ -91,7 +91,7 @@ must_check enum status dmar_parse(const struct acpi_table *t, const struct dmar_
 				  struct dmar *out);
 
 /*
- * The unit that translates the requests with this id: the one that names it, or the closest bridge
+ * The unit that translates the requests with this id, of a function, an IOAPIC or an HPET: the one that names it, or the closest bridge
  * above it, or the one for all others. DMAR_NO_UNIT: none.
  */
 uint32_t dmar_unit_of(const struct dmar *d, struct pci_bdf f);

@@ -65,7 +65,7 @@ static void check_dmar(const struct acpi_table *t)
 
 		CHECK(s->owner < (s->region ? dmar.region_count : dmar.unit_count));
 		CHECK(s->bdf.device < 32 && s->bdf.function < 8);
-		if (!s->region && s->kind <= DMAR_SCOPE_BRIDGE)
+		if (!s->region)
 			CHECK(dmar_unit_of(&dmar, s->bdf) < dmar.unit_count);
 		if (!s->region && s->kind == DMAR_SCOPE_IOAPIC)
 			CHECK(dmar_special(&dmar, s->kind, s->id) == s);

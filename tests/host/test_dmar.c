@@ -170,6 +170,8 @@ static void test_server(void **state)
 	assert_int_equal(dmar_special(&d, DMAR_SCOPE_IOAPIC, 8)->owner, 12);
 	/* Twenty devices share a region; the fourth entry would be beyond the end. */
 	memset(r, 0xee, sizeof(r));
+	assert_int_equal(dmar_reserved(&d, r, 1), 3);
+	assert_true(r[0].count == 8 && r[1].count == 0xeeeeeeee);
 	assert_int_equal(dmar_reserved(&d, r, 2), 3);
 	assert_true(r[0].count == 8 && r[1].count == 8 && r[2].count == 0xeeeeeeee);
 	assert_int_equal(dmar_reserved(&d, r, 8), 3);
@@ -199,8 +201,9 @@ static void test_one_unit_names_all(void **state)
 	assert_int_equal(unit_of(1, 0, 0), 0);
 	assert_int_equal(unit_of(0, 5, 0), DMAR_NO_UNIT);
 	assert_true(is_bdf(dmar_special(&d, DMAR_SCOPE_IOAPIC, 0)->bdf, 0, 0xff, 0, 0));
-	/* The IOAPIC's id is no function's. */
-	assert_int_equal(unit_of(0xff, 0, 0), DMAR_NO_UNIT);
+	/* Its interrupts are requests as well. */
+	assert_int_equal(unit_of(0xff, 0, 0), 0);
+	assert_int_equal(unit_of(0xff, 0, 1), DMAR_NO_UNIT);
 }
 
 /* ---- Who is covered by what ---- */
@@ -219,7 +222,7 @@ static void test_paths_of_several_hops(void **state)
 	dmar_unit(&b, true, 0, 0xfed91000);
 	parse_ok("");
 	assert_int_equal(unit_of(5, 4, 1), 0);
-	assert_int_equal(unit_of(3, 0, 0), 1);
+	assert_int_equal(unit_of(3, 0, 1), 1);
 	assert_true(is_bdf(dmar_special(&d, DMAR_SCOPE_IOAPIC, 4)->bdf, 0, 3, 0, 0));
 }
 
@@ -278,6 +281,24 @@ static void test_closest_name_wins(void **state)
 	assert_int_equal(unit_of(0, 1, 0), 3);
 	assert_int_equal(unit_of(0x0a, 0, 0), 0);
 	assert_int_equal(unit_of(0, 2, 0), 0);
+}
+
+/* An IOAPIC or HPET may have the id of a function that another unit names. */
+static void test_function_and_ioapic(void **state)
+{
+	uint32_t at = dmar_drhd(&b, false, 0, 0xfed90000);
+
+	(void)state;
+	dmar_scope(&b, DMAR_SCOPE_HPET, 0, 0, 0x1f, 0);
+	dmar_endpoint(&b, 0, 0x1e, 0);
+	dmar_end(&b, at);
+	at = dmar_drhd(&b, false, 0, 0xfed91000);
+	dmar_endpoint(&b, 0, 0x1f, 0);
+	dmar_scope(&b, DMAR_SCOPE_IOAPIC, 2, 0, 0x1e, 0);
+	dmar_end(&b, at);
+	parse_ok("");
+	assert_int_equal(unit_of(0, 0x1f, 0), 1);
+	assert_int_equal(unit_of(0, 0x1e, 0), 0);
 }
 
 static void test_segments(void **state)
@@ -394,7 +415,7 @@ static void test_bad_regions(void **state)
 		dmar_endpoint(&b, 0, 1, 0);
 		dmar_end(&b, at);
 	}
-	at = dmar_rmrr(&b, 0, 0x1800, 0x27ff);
+	at = dmar_rmrr(&b, 0, 0x1800, 0x2000);
 	dmar_end(&b, at);
 	dmar_end(&b, dmar_entry(&b, 1));
 	assert_int_equal(parse(), OK);
@@ -490,6 +511,11 @@ static void test_bad_scopes(void **state)
 		assert_int_equal(unit_of(0, 2, 0), 0);
 		assert_int_equal(unit_of(0, 3, 0), 1);
 	}
+	/* Half a hop. */
+	setup(state);
+	dmar_client(&b);
+	b.data[DMAR_HEADER + 24 + 16 + 1] = 9;
+	parse_ok("DMAR device scope with an impossible length;");
 	/* Not even a header. */
 	setup(state);
 	b.length = dmar_drhd(&b, true, 0, 0xfed90000) + 16 + 3;
@@ -677,6 +703,7 @@ int main(void)
 		cmocka_unit_test_setup(test_paths_of_several_hops, setup),
 		cmocka_unit_test_setup(test_path_that_leads_nowhere, setup),
 		cmocka_unit_test_setup(test_closest_name_wins, setup),
+		cmocka_unit_test_setup(test_function_and_ioapic, setup),
 		cmocka_unit_test_setup(test_segments, setup),
 		cmocka_unit_test_setup(test_bridge_that_is_none, setup),
 		cmocka_unit_test_setup(test_regions_are_no_units, setup),

@@ -325,12 +325,14 @@ static void test_bad_regions(void **state)
 	assert_int_equal(v.region_count, 1);
 	assert_true(v.regions[0].base.v == 0x1000 && v.regions[0].size == 0x2000);
 	assert_non_null(strstr(warned, "IVRS with a memory region that is not made of pages;"));
-	/* Too short to say where it is. */
+	/* Too short to say how long it is; what follows would do as a length. */
 	setup(state);
-	one_unit();
 	at = ivrs_ivmd(&b, 0x21, 1, 4, 0, 0x1000, 0x1000);
 	b.length -= 8;
 	ivrs_end(&b, at);
+	put_bytes(&b, 0x80 | 12 << 16, 4);
+	put_bytes(&b, 0, 8);
+	one_unit();
 	parse_gives(OK, "IVRS with a memory region that cannot be used;");
 	assert_int_equal(v.regions_lost, 1);
 }
@@ -446,6 +448,15 @@ static void test_bad_entry_lengths(void **state)
 		assert_int_equal(unit_of(0x100), 0);
 		assert_int_equal(unit_of(0x200), IVRS_NO_UNIT);
 	}
+	/* Only the type could tell the length, even if there is room. */
+	setup(state);
+	at = ivrs_ivhd(&b, 0x40, 2, 0xfd200000);
+	ivrs_entry4(&b, 248, 0x200, 0);
+	b.length += 28;
+	ivrs_entry4(&b, 2, 0x100, 0);
+	ivrs_end(&b, at);
+	parse_gives(OK, "IVRS device entry with an impossible length;");
+	assert_int_equal(unit_of(0x100), IVRS_NO_UNIT);
 	/* The name of an ACPI device that would end in the next block. */
 	setup(state);
 	at = ivrs_ivhd(&b, 0x40, 2, 0xfd200000);
