@@ -21,8 +21,9 @@ def boot(lab, *guests, lamina=None, **options):
     return m
 
 
-def two_guests(lab, by="terminal", **keys):
-    return boot(lab, Guest("by", by, cores=0), Guest("one", "storm", cores=1, **keys))
+def two_guests(lab, by="terminal", cpu=None, **keys):
+    options = {"cpu": cpu} if cpu else {}
+    return boot(lab, Guest("by", by, cores=0), Guest("one", "storm", cores=1, **keys), **options)
 
 
 def message(m, text, count=1, timeout=30):
@@ -38,12 +39,19 @@ def message(m, text, count=1, timeout=30):
     m.expect(PROMPT)
 
 
-def ask(m, command, *words, guest="one", back="by"):
-    """A line to the small guest `storm` and its answer; the monitor then runs on another core."""
-    tag = f"{m.console.position():x}"
+def run(m, *commands, guest="one", back="by"):
+    """Lines to the small guest `storm` and its answers; the monitor then runs on another core."""
     m.monitor(f"console {guest}")
     m.expect(f"--- guest {guest}")
-    answer = m.command(" ".join([command, tag, *words]), fr"\n{tag}: (\w+)\r").group(1)
+    answers = []
+    for command in commands:
+        word, _, rest = command.partition(" ")
+        tag = f"{m.console.position():x}"
+        answers.append(m.command(f"{word} {tag} {rest}", fr"\n{tag}: (\w+)\r").group(1))
     m.monitor(f"console {back}")
     m.expect(f"--- guest {back}")
-    return answer
+    return answers
+
+
+def ask(m, *words, **guests):
+    return run(m, " ".join(words), **guests)[0]

@@ -2,31 +2,12 @@
 """Emulated devices: second-level entries that say whose they are."""
 import re
 
+from lib.live import run, two_guests
 from lib.machine import Guest
 from lib.target import target
 
 IOAPIC = "fec00000"
 READS = 20
-
-
-def start(lab, **options):
-    m = lab.boot([Guest("by", "terminal", cores=0), Guest("one", "storm", cores=1)], **options)
-    m.wait_started()
-    for name in ("by", "one"):
-        m.console.expect(f"guest {name}: started on core", 60, anywhere=True)
-    return m
-
-
-def run(m, *commands):
-    """Lines to the small guest `storm`; the monitor then runs on another core again."""
-    m.monitor("console one")
-    m.expect("--- guest one")
-    for command in commands:
-        word, _, rest = command.partition(" ")
-        tag = f"{m.console.position():x}"
-        m.command(f"{word} {tag} {rest}", fr"{tag}: (\w+)\r")
-    m.monitor("console by")
-    m.expect("--- guest by")
 
 
 def counts(m):
@@ -37,7 +18,7 @@ def counts(m):
 
 
 def by_entries(lab, **options):
-    m = start(lab, **options)
+    m = two_guests(lab, **options)
     assert re.search(r"fec00000-0000fec00fff +4K --- +uc +emul .* ioapic", m.monitor("slots one"))
     text = m.monitor(f"pt {IOAPIC} one")
     assert re.search(r"level 1: .* device, handler 0", text), text

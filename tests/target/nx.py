@@ -3,7 +3,7 @@
 import re
 import time
 
-from lib.machine import Guest
+from lib.live import run, two_guests
 from lib.target import target
 
 BASE = 0x40000000
@@ -13,25 +13,9 @@ REGIONS = 6
 
 def boot(lab, **keys):
     """The monitor runs on the bystander's core; `one` has memory that nothing has touched yet."""
-    m = lab.boot([Guest("by", "terminal", cores=0), Guest("one", "storm", cores=1, **keys)],
-                 lamina={"spare": "32M"})
-    m.wait_started()
-    for name in ("by", "one"):
-        m.console.expect(f"guest {name}: started on core", 60, anywhere=True)
+    m = two_guests(lab, **keys)
     m.monitor(f"add one {BASE:x} {REGIONS * REGION >> 20}M rwx code")
     return m
-
-
-def run(m, *commands):
-    """Lines to the small guest `storm`; the monitor then runs on another core again."""
-    m.monitor("console one")
-    m.expect("--- guest one")
-    for command in commands:
-        word, _, rest = command.partition(" ")
-        tag = f"{m.console.position():x}"
-        m.command(f"{word} {tag} {rest}", fr"{tag}: \w+\r")
-    m.monitor("console by")
-    m.expect("--- guest by")
 
 
 def stats(m):
