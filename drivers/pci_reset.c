@@ -211,22 +211,30 @@ static void restore(const struct pci_function *f, const struct pci_access *a)
 		pci_write16(a, f->bdf, f->pcie + PCIE_LINK_CONTROL, f->link);
 }
 
+/* Whether a reset of `f` resets `o`. */
+static bool meets(const struct pci_function *f, const struct pci_function *o)
+{
+	return o == f || (f->reset == PCI_RESET_BUS && o->parent == f->parent);
+}
+
 enum status pci_function_reset(const struct pci_tree *t, const struct pci_function *f,
 			       const struct pci_access *a)
 {
 	enum status s = f->reset == PCI_RESET_NONE ? ERR_UNSUPPORTED : OK;
 	uint32_t i;
 
-	pci_function_quiet(f, a);
-	wait_pending(f, a);
+	for (i = 0; i < t->count; i++) {
+		if (!meets(f, &t->f[i]))
+			continue;
+		pci_function_quiet(&t->f[i], a);
+		wait_pending(&t->f[i], a);
+	}
 	start_reset(t, f, a);
 	for (i = 0; i < t->count; i++) {
-		const struct pci_function *o = &t->f[i];
-
-		if (o != f && (f->reset != PCI_RESET_BUS || o->parent != f->parent))
+		if (!meets(f, &t->f[i]))
 			continue;
-		if (wait_answer(o, a))
-			restore(o, a);
+		if (wait_answer(&t->f[i], a))
+			restore(&t->f[i], a);
 		else
 			s = ERR_TIMEOUT;
 	}

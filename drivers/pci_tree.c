@@ -203,8 +203,8 @@ static bool bridged(const struct scan *s, uint32_t bus)
 	for (i = 0; i < s->t->count; i++) {
 		const struct pci_function *f = &s->t->f[i];
 
-		if (f->bdf.segment == s->a->segment && f->header == HEADER_BRIDGE && f->secondary &&
-		    bus >= f->secondary && bus <= f->subordinate)
+		if (f->bdf.segment == s->a->segment && f->header == HEADER_BRIDGE &&
+		    f->secondary > f->bdf.bus && bus >= f->secondary && bus <= f->subordinate)
 			return true;
 	}
 	return false;
