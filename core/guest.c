@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/console.h"
+#include "core/passthrough.h"
 #include "core/vdev.h"
 #include "log.h"
 #include "x86/asm.h"
@@ -62,13 +63,20 @@ void guest_note_start(struct guest *g)
 
 void guest_vcpu_left(struct guest *g)
 {
+	bool last;
+
 	spin_lock(&g->run_lock);
-	if (--g->running_vcpus == 0) {
-		if (g->state == GUEST_RESETTING)
-			begin_run(g);
-		else
-			finish_stop(g);
-	}
+	last = --g->running_vcpus == 0;
+	spin_unlock(&g->run_lock);
+	if (!last)
+		return;
+	/* Takes its time, and nobody but the monitor can want anything of the guest meanwhile. */
+	passthrough_stop(g);
+	spin_lock(&g->run_lock);
+	if (g->state == GUEST_RESETTING)
+		begin_run(g);
+	else
+		finish_stop(g);
 	spin_unlock(&g->run_lock);
 }
 

@@ -10,6 +10,7 @@
 #include "core/hvm.h"
 #include "core/hyp_mem.h"
 #include "core/nx.h"
+#include "core/passthrough.h"
 #include "core/vdev.h"
 #include "log.h"
 
@@ -132,7 +133,11 @@ static enum status build(struct guest *g, const struct spte_format *format,
 	if (s == OK)
 		s = vdev_create(g, clock);
 	if (s == OK)
+		s = passthrough_create(g);
+	if (s == OK)
 		s = create_slots(g);
+	if (s == OK)
+		s = passthrough_create_view(g);
 	if (s == OK)
 		tdp_set_zap_all(&g->tdp, g->config->zap == ZAP_ALL);
 	for (uint32_t i = 0; s == OK && i < g->config->core_count; i++)

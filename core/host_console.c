@@ -7,6 +7,7 @@
 #include "core/console.h"
 #include "core/host_nmi.h"
 #include "core/hyp_mem.h"
+#include "core/passthrough.h"
 #include "drivers/fbcon.h"
 #include "drivers/ioapic.h"
 #include "drivers/pci.h"
@@ -24,10 +25,12 @@ static struct {
 	struct uart16550 uart;
 	struct fbcon *fb;
 	struct ioapics ioapics;
-	struct pci_access pci;
 	struct pci_uart pci_uart;
-	bool on_pci;
-	uint32_t gsi; /* NO_GSI: MSI, or polled */
+	bool is_pci;        /* pci_uart is what it is ... */
+	bool on_pci;        /* ... and sends MSIs */
+	bool remapped;      /* through the IOMMU's entry ... */
+	unsigned irq_index; /* ... with this number */
+	uint32_t gsi;       /* NO_GSI: MSI, or polled */
 	bool active_low;
 	bool routed;
 	char text[96];
@@ -84,13 +87,27 @@ static void serial_rearm(void *ctx)
 	uart_rearm(&host.uart);
 }
 
+static enum status send_msi_to(uint32_t apic_id)
+{
+	const struct pci_access *pci = host_pci(host.pci_uart.bdf.segment);
+	const struct iommu_irq irq = { .apic_id = apic_id, .nmi = true };
+	struct iommu_msi msi = { PCI_MSI_NMI_ADDRESS(apic_id), PCI_MSI_NMI_DATA };
+	enum status s = apic_id > 254 ? ERR_RANGE : OK;
+
+	if (host.remapped)
+		s = iommu_irq_set(host.pci_uart.bdf, host.irq_index, &irq, &msi);
+	if (s != OK)
+		return s;
+	return pci_msi_on(pci, host.pci_uart.bdf, msi.address, (uint16_t)msi.data);
+}
+
 static bool serial_set_target(void *ctx, uint32_t apic_id)
 {
 	enum status s = ERR_UNSUPPORTED;
 
 	(void)ctx;
 	if (host.on_pci)
-		s = pci_msi_nmi(&host.pci, host.pci_uart.bdf, apic_id);
+		s = send_msi_to(apic_id);
 	else if (host.routed)
 		s = ioapic_retarget(&host.ioapics, host.gsi, apic_id);
 	else if (host.gsi != NO_GSI)
@@ -164,7 +181,7 @@ static void init_ioapics(const struct acpi_madt *madt)
 		const struct acpi_ioapic *io = &madt->ioapics[i];
 		void *regs = hyp_mem_map(io->base, IOAPIC_MMIO_BYTES, ACCESS_RW, MEM_UC);
 
-		if (!regs || ioapic_add(&host.ioapics, regs, io->gsi_base) != OK)
+		if (!regs || ioapic_add(&host.ioapics, regs, io->id, io->gsi_base) != OK)
 			log_warn("IOAPIC at %#llx does not answer; its lines stay unused",
 				 (unsigned long long)io->base.v);
 	}
@@ -224,8 +241,7 @@ static bool from_pci(struct candidate *c)
 {
 	struct pci_uart *u = &host.pci_uart;
 
-	pci_access_ports(&host.pci);
-	if (pci_find_uart(&host.pci, u) != OK)
+	if (!host_pci(0) || pci_find_uart(host_pci(0), u) != OK)
 		return false;
 	if (u->bar.io) {
 		uart_io_port(&c->io, (uint16_t)u->bar.base);
@@ -237,6 +253,7 @@ static bool from_pci(struct candidate *c)
 		uart_io_mmio(&c->io, regs, 0, 1);
 	}
 	host.on_pci = u->msi;
+	host.is_pci = true;
 	snprintf(c->name, sizeof(c->name), "PCI UART %02x:%02x.%u [%04x:%04x]", u->bdf.bus,
 		 u->bdf.device, u->bdf.function, u->vendor, u->device);
 	return true;
@@ -282,10 +299,9 @@ static void find_interrupt(void)
 	bool low = host.active_low;
 
 	if (host.on_pci) {
-		if (pci_msi_nmi(&host.pci, host.pci_uart.bdf, p.apic_id) == OK &&
-		    uart_irq_arrives(&host.uart, &p))
+		if (send_msi_to(p.apic_id) == OK && uart_irq_arrives(&host.uart, &p))
 			return;
-		pci_msi_off(&host.pci, host.pci_uart.bdf);
+		pci_msi_off(host_pci(host.pci_uart.bdf.segment), host.pci_uart.bdf);
 		host.on_pci = false;
 	}
 	if (host.gsi != NO_GSI) {
@@ -371,6 +387,7 @@ void host_console_init(const struct boot_info *bi, const struct acpi_platform *a
 
 	host.gsi = NO_GSI;
 	mask_pics();
+	host_pci_init(&acpi->mcfg);
 	init_ioapics(&acpi->madt);
 	serial = find_serial(bi, acpi);
 	if (!serial)
@@ -380,6 +397,43 @@ void host_console_init(const struct boot_info *bi, const struct acpi_platform *a
 	console_init(serial ? &serial_ops : &screen_ops, NULL, line, bi->config.escape,
 		     serial ? bi->config.console : CONSOLE_ALL);
 	console_set_patient(bi->config.log_level >= LOG_DEBUG);
+}
+
+bool host_console_pci(struct pci_bdf *out)
+{
+	*out = host.pci_uart.bdf;
+	return host.is_pci;
+}
+
+bool host_console_on_screen(void)
+{
+	return host.fb;
+}
+
+void host_console_remap(void)
+{
+	struct uart_irq_probe p = { .apic_id = this_cpu()->apic_id,
+				    .take_nmi = take_nmi,
+				    .wait = wait_for_nmi };
+	bool works = false;
+
+	host.ioapics.remap = iommu_ioapic_nmi;
+	if (host.on_pci) {
+		host.remapped = iommu_irq_alloc(host.pci_uart.bdf, 1, &host.irq_index) == OK;
+		works = host.remapped && send_msi_to(p.apic_id) == OK &&
+			uart_irq_arrives(&host.uart, &p);
+	} else if (host.gsi != NO_GSI) {
+		works = arrives(&p, host.active_low);
+	} else {
+		return;
+	}
+	if (works)
+		return;
+	log_warn("console: its interrupt does not pass the IOMMU; read at exits only");
+	if (host.gsi != NO_GSI)
+		ioapic_mask(&host.ioapics, host.gsi);
+	host.on_pci = false;
+	host.gsi = NO_GSI;
 }
 
 const char *host_console_text(void)
@@ -398,4 +452,5 @@ void host_nmi_work(void)
 		log_error("hardware NMI: %s%s(port 61h is %#x)", reason & 0x80 ? "memory " : "",
 			  reason & 0x40 ? "I/O channel " : "", reason);
 	console_poll();
+	iommu_faults_poll();
 }

@@ -3,6 +3,7 @@
 #define LAMINA_CORE_HOST_CONSOLE_H
 
 #include "boot_info.h"
+#include "drivers/pci.h"
 #include "drivers/acpi.h"
 
 /*
@@ -15,5 +16,17 @@ void host_console_init(const struct boot_info *bi, const struct acpi_platform *a
 
 /* One line for the boot screen: what was found, e.g. "COM1 at port 0x3f8, GSI 4 as NMI". */
 const char *host_console_text(void);
+
+/* Is the serial port a PCI function, and which? */
+bool host_console_pci(struct pci_bdf *out) must_check;
+
+/* Is the framebuffer all there is? */
+bool host_console_on_screen(void);
+
+/*
+ * Interrupt remapping has come on, and blocks what the serial port sent so far: send it through the
+ * IOMMU. Boot core, before console_start().
+ */
+void host_console_remap(void);
 
 #endif

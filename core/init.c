@@ -13,6 +13,7 @@
 #include "core/hvm.h"
 #include "core/hyp_mem.h"
 #include "core/log_ring.h"
+#include "core/passthrough.h"
 #include "core/smp.h"
 #include "core/window.h"
 #include "drivers/acpi.h"
@@ -61,6 +62,14 @@ static void discover(void)
 	const struct acpi_mem mem = { .map = acpi_map, .unmap = acpi_unmap, .warn = acpi_warn };
 
 	acpi_discover(&mem, boot_info->rsdp, &platform);
+}
+
+/* Other cores run: what is mapped now stays mapped. */
+static void start_passthrough(void)
+{
+	const struct acpi_mem mem = { .map = acpi_map, .warn = acpi_warn };
+
+	passthrough_init(boot_info, &platform, &mem);
 }
 
 static void init_clocks(void)
@@ -206,6 +215,7 @@ noreturn void hv_main(const struct boot_info *bi)
 	running = smp_start_cores(bi);
 	tsc_calibrate_end();
 	describe_machine(running);
+	start_passthrough();
 	guest_slots_init(bi);
 	create_guests();
 	console_start(bi->cpus[0].apic_id);

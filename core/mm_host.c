@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "core/guest.h"
+#include "core/passthrough.h"
 #include "core/smp.h"
 #include "core/vcpu.h"
 #include "panic.h"
@@ -138,11 +139,10 @@ void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsign
 	struct vcpu *v;
 	uint32_t i;
 
-	/*
-	 * INVEPT and ASIDs know no ranges: everything of the guest goes. No IOMMU is driven, so no
-	 * guest has the view TDP_DMA, and nothing walks it.
-	 */
-	(void)ranges;
+	/* Devices first: they go on meanwhile, cores leave meanwhile. */
+	if (count && views & BIT(TDP_DMA))
+		passthrough_flush(g, ranges, count);
+	/* INVEPT and ASIDs know no ranges: everything of the guest goes. */
 	if (count && views & BIT(TDP_CPU)) {
 		for_each_vcpu (g, v, i)
 			__atomic_fetch_or(&v->requests, VCPU_REQ_FLUSH, __ATOMIC_SEQ_CST);

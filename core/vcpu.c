@@ -12,6 +12,7 @@
 #include "core/init.h"
 #include "core/host_nmi.h"
 #include "core/nx.h"
+#include "core/passthrough.h"
 #include "core/smp.h"
 #include "core/vdev.h"
 #include "log.h"
@@ -117,6 +118,7 @@ bool vcpu_before_entry(struct vcpu *v)
 	struct cpu *c = v->cpu;
 
 	nx_after_exit(v);
+	iommu_faults_after_exit(v->exit_tsc);
 	for (;;) {
 		uint64_t requests;
 
@@ -210,6 +212,11 @@ static void power_on(struct vcpu *v)
 		return;
 	}
 	vdev_reset(v->guest);
+	if (passthrough_start(v->guest) != OK) {
+		set_state(v, VCPU_RUNNING);
+		guest_end_run(v->guest, END_MONITOR, "its devices could not be made ready");
+		return;
+	}
 	if (guest_load(v->guest, &start) != OK) {
 		set_state(v, VCPU_RUNNING);
 		guest_end_run(v->guest, END_MONITOR, "its images could not be loaded");

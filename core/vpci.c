@@ -261,8 +261,12 @@ void vpci_reset(struct guest *g)
 
 void vpci_allow_dma(struct guest *g)
 {
-	for (uint32_t i = 0; i < g->vpci->count; i++)
-		g->vpci->devices[i].dma_allowed = true;
+	for (uint32_t i = 0; i < g->vpci->count; i++) {
+		struct vpci_device *d = &g->vpci->devices[i];
+
+		/* Without an IOMMU it would reach whatever it likes (iommu=unsafe). */
+		d->dma_allowed = iommu_covers(d->host->requester);
+	}
 }
 
 void vpci_stop(struct guest *g)

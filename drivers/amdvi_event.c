@@ -154,7 +154,9 @@ static enum status unit_nmi(struct amdvi_unit *u, uint32_t apic_id)
 		x->nmi = true;
 		amdvi_update(x);
 	}
-	s = pci_msi_nmi(u->pci, u->bdf, apic_id);
+	s = apic_id > 254
+		    ? ERR_RANGE
+		    : pci_msi_on(u->pci, u->bdf, PCI_MSI_NMI_ADDRESS(apic_id), PCI_MSI_NMI_DATA);
 	u->event_nmi = s == OK;
 	set_control(u, CONTROL_EVENT_INT_EN, u->event_nmi);
 	return s;

@@ -26,9 +26,9 @@ static void mmio_write(const struct ioapic *io, uint32_t reg, uint32_t v)
 	io->regs[IOWIN] = v;
 }
 
-enum status ioapic_add(struct ioapics *s, volatile void *regs, uint32_t gsi_base)
+enum status ioapic_add(struct ioapics *s, volatile void *regs, uint32_t id, uint32_t gsi_base)
 {
-	struct ioapic io = { .regs = regs, .gsi_base = gsi_base };
+	struct ioapic io = { .regs = regs, .id = id, .gsi_base = gsi_base };
 	uint32_t version, i;
 
 	if (!s->read) {
@@ -70,37 +70,55 @@ static const struct ioapic *find_unit(const struct ioapics *s, uint32_t gsi)
 	return NULL;
 }
 
+/* What sends NMIs of a pin to a core; without polarity and mask. */
+static enum status nmi_entry(const struct ioapics *s, const struct ioapic *io, uint32_t pin,
+			     uint32_t apic_id, uint64_t *rte)
+{
+	if (s->remap)
+		return s->remap(io->id, pin, apic_id, rte);
+	if (apic_id > MAX_APIC_ID)
+		return ERR_RANGE;
+	/* Vector 0, physical destination, edge: all three are zeros; NMI ignores the vector. */
+	*rte = REDIR_NMI | (uint64_t)apic_id << (32 + REDIR_DEST_SHIFT);
+	return OK;
+}
+
 enum status ioapic_route_nmi(struct ioapics *s, uint32_t gsi, bool active_low, uint32_t apic_id)
 {
 	const struct ioapic *io = find_unit(s, gsi);
+	enum status status;
+	uint64_t rte;
 	uint32_t reg;
 
 	if (!io)
 		return ERR_NOT_FOUND;
-	if (apic_id > MAX_APIC_ID)
-		return ERR_RANGE;
+	status = nmi_entry(s, io, gsi - io->gsi_base, apic_id, &rte);
+	if (status != OK)
+		return status;
 	reg = IOAPIC_REDIR(gsi - io->gsi_base);
 	s->write(io, reg, REDIR_MASKED);
-	s->write(io, reg + 1, apic_id << REDIR_DEST_SHIFT);
-	/* Vector 0, physical destination, edge: all three are zeros; NMI ignores the vector. */
-	s->write(io, reg, REDIR_NMI | (active_low ? REDIR_ACTIVE_LOW : 0));
+	s->write(io, reg + 1, (uint32_t)(rte >> 32));
+	s->write(io, reg, (uint32_t)rte | (active_low ? REDIR_ACTIVE_LOW : 0));
 	return OK;
 }
 
 /*
  * Only the dword with the destination is written: that is atomic, and the line is never masked,
- * because an IOAPIC forgets edges of a masked line.
+ * because an IOAPIC forgets edges of a masked line. A remapped entry stays as it is: its dwords do not
+ * depend on the core, or (AMD-Vi, where NMIs pass unmodified) only the upper one does.
  */
 enum status ioapic_retarget(struct ioapics *s, uint32_t gsi, uint32_t apic_id)
 {
 	const struct ioapic *io = find_unit(s, gsi);
+	enum status status;
+	uint64_t rte;
 
 	if (!io)
 		return ERR_NOT_FOUND;
-	if (apic_id > MAX_APIC_ID)
-		return ERR_RANGE;
-	s->write(io, IOAPIC_REDIR(gsi - io->gsi_base) + 1, apic_id << REDIR_DEST_SHIFT);
-	return OK;
+	status = nmi_entry(s, io, gsi - io->gsi_base, apic_id, &rte);
+	if (status == OK)
+		s->write(io, IOAPIC_REDIR(gsi - io->gsi_base) + 1, (uint32_t)(rte >> 32));
+	return status;
 }
 
 void ioapic_mask(struct ioapics *s, uint32_t gsi)

@@ -17,7 +17,8 @@
  * some bridges that is the bridge's; struct pci_function says so (drivers/pci_tree.h).
  *
  * All functions but iommu_start() may be called on any core, with or without the locks of a guest:
- * they take one lock, a leaf but for the pool's. What an invalidation needs has completed on return.
+ * they take one lock, a leaf but for the pool's and PCI's; it is taken with the console's lock held, so no
+ * message may be written under it (but a panic). What an invalidation needs has completed on return.
  * An IOMMU that does not complete one within IOMMU_TIMEOUT_US is a panic: nothing can be given back
  * or used again after that.
  */

@@ -22,10 +22,6 @@
 #define MSI_64BIT          BIT(7)
 
 /* SDM vol. 3, 11.11: physical destination, edge, delivery mode NMI; the vector is ignored. */
-#define MSI_ADDRESS      0xfee00000u
-#define MSI_ADDRESS_APIC 12
-#define MSI_DATA_NMI     (4u << 8)
-#define MAX_APIC_ID      254
 
 uint32_t pci_read32(const struct pci_access *a, struct pci_bdf d, uint32_t reg)
 {
@@ -235,7 +231,8 @@ uint16_t pci_find_extended(const struct pci_access *a, struct pci_bdf d, uint16_
 	return 0;
 }
 
-enum status pci_msi_nmi(const struct pci_access *a, struct pci_bdf d, uint32_t apic_id)
+enum status pci_msi_on(const struct pci_access *a, struct pci_bdf d, uint64_t address,
+		       uint16_t data)
 {
 	uint8_t cap = pci_find_capability(a, d, PCI_CAP_MSI);
 	uint16_t control, command;
@@ -243,21 +240,21 @@ enum status pci_msi_nmi(const struct pci_access *a, struct pci_bdf d, uint32_t a
 
 	if (!cap)
 		return ERR_UNSUPPORTED;
-	if (apic_id > MAX_APIC_ID)
-		return ERR_RANGE;
 	control = pci_read16(a, d, cap + MSI_CONTROL);
+	if (address >> 32 && !(control & MSI_64BIT))
+		return ERR_UNSUPPORTED;
 	data_at = cap + (control & MSI_64BIT ? 12u : 8u);
-	if (control & MSI_ENABLE && pci_read16(a, d, data_at) == MSI_DATA_NMI) {
+	if (control & MSI_ENABLE && pci_read16(a, d, data_at) == data) {
 		/* One dword changes: a message goes to the old core or to the new one. */
-		pci_write32(a, d, cap + 4u, MSI_ADDRESS | apic_id << MSI_ADDRESS_APIC);
+		pci_write32(a, d, cap + 4u, (uint32_t)address);
 		return OK;
 	}
 	control &= (uint16_t) ~(MSI_ENABLE | MSI_COUNT);
 	pci_write16(a, d, cap + MSI_CONTROL, control);
-	pci_write32(a, d, cap + 4u, MSI_ADDRESS | apic_id << MSI_ADDRESS_APIC);
+	pci_write32(a, d, cap + 4u, (uint32_t)address);
 	if (control & MSI_64BIT)
-		pci_write32(a, d, cap + 8u, 0);
-	pci_write16(a, d, data_at, MSI_DATA_NMI);
+		pci_write32(a, d, cap + 8u, (uint32_t)(address >> 32));
+	pci_write16(a, d, data_at, data);
 	/* A message is a memory write of the device: it has to be a bus master. */
 	command = pci_read16(a, d, PCI_COMMAND);
 	pci_write16(a, d, PCI_COMMAND,

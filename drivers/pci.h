@@ -120,10 +120,14 @@ uint8_t pci_find_capability(const struct pci_access *a, struct pci_bdf d, uint8_
 uint16_t pci_find_extended(const struct pci_access *a, struct pci_bdf d, uint16_t id);
 
 /*
- * One MSI vector, delivered as NMI to a core by physical destination. ERR_UNSUPPORTED: no MSI
- * capability; ERR_RANGE: an APIC id above 254. Also used to send it to another core.
+ * One MSI vector, on, with this message. ERR_UNSUPPORTED: no MSI capability, or one without room for
+ * the address. Also used to change the address of one that is on: then that is atomic, if the data
+ * and the upper half stay.
  */
-must_check enum status pci_msi_nmi(const struct pci_access *a, struct pci_bdf d, uint32_t apic_id);
+#define PCI_MSI_NMI_ADDRESS(apic_id) (0xfee00000u | (uint32_t)(apic_id) << 12)
+#define PCI_MSI_NMI_DATA             0x400u
+must_check enum status pci_msi_on(const struct pci_access *a, struct pci_bdf d, uint64_t address,
+				  uint16_t data);
 
 /* Back to INTx. */
 void pci_msi_off(const struct pci_access *a, struct pci_bdf d);

@@ -136,7 +136,8 @@ static void usb_take(const struct pci_function *f, const struct pci_access *a,
 	if (!u.regs)
 		return;
 	take[kind](&u);
-	mapper->unmap((const void *)u.regs, u.size);
+	if (mapper->unmap)
+		mapper->unmap((const void *)u.regs, u.size);
 }
 
 /* Each has an enable bit in its control register; ATS first, since the others build upon it. */

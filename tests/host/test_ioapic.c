@@ -65,7 +65,7 @@ static void test_add_masks_everything(void **state)
 {
 	(void)state;
 	memset(model[0].reg, 0x5a, sizeof(model[0].reg));
-	assert_int_equal(ioapic_add(&s, windows[0], 0), OK);
+	assert_int_equal(ioapic_add(&s, windows[0], 0, 0), OK);
 	assert_int_equal(s.unit[0].lines, 24);
 	for (uint32_t i = 0; i < 24; i++) {
 		assert_int_equal(model[0].reg[0x10 + 2 * i], 0x10000);
@@ -78,26 +78,26 @@ static void test_add_refuses(void **state)
 {
 	(void)state;
 	model[2].version = ~0u;
-	assert_int_equal(ioapic_add(&s, windows[2], 0), ERR_NOT_FOUND);
+	assert_int_equal(ioapic_add(&s, windows[2], 0, 0), ERR_NOT_FOUND);
 	model[2].version = 0;
-	assert_int_equal(ioapic_add(&s, windows[2], 0), ERR_NOT_FOUND);
-	assert_int_equal(ioapic_add(&s, windows[0], 0), OK);
-	assert_int_equal(ioapic_add(&s, windows[1], 23), ERR_OVERLAP);
-	assert_int_equal(ioapic_add(&s, windows[1], 0xfffffff0), ERR_OVERLAP);
-	assert_int_equal(ioapic_add(&s, windows[1], 24), OK);
+	assert_int_equal(ioapic_add(&s, windows[2], 0, 0), ERR_NOT_FOUND);
+	assert_int_equal(ioapic_add(&s, windows[0], 0, 0), OK);
+	assert_int_equal(ioapic_add(&s, windows[1], 0, 23), ERR_OVERLAP);
+	assert_int_equal(ioapic_add(&s, windows[1], 0, 0xfffffff0), ERR_OVERLAP);
+	assert_int_equal(ioapic_add(&s, windows[1], 0, 24), OK);
 	for (uint32_t i = 2; i < IOAPIC_MAX; i++) {
 		model[i].version = 0x00000011;
-		assert_int_equal(ioapic_add(&s, windows[i], 100 + i), OK);
+		assert_int_equal(ioapic_add(&s, windows[i], 0, 100 + i), OK);
 	}
 	model[IOAPIC_MAX].version = 0x11;
-	assert_int_equal(ioapic_add(&s, windows[IOAPIC_MAX], 1000), ERR_NOMEM);
+	assert_int_equal(ioapic_add(&s, windows[IOAPIC_MAX], 0, 1000), ERR_NOMEM);
 }
 
 static void test_route(void **state)
 {
 	(void)state;
-	assert_int_equal(ioapic_add(&s, windows[0], 0), OK);
-	assert_int_equal(ioapic_add(&s, windows[1], 24), OK);
+	assert_int_equal(ioapic_add(&s, windows[0], 0, 0), OK);
+	assert_int_equal(ioapic_add(&s, windows[1], 0, 24), OK);
 	assert_int_equal(ioapic_route_nmi(&s, 4, false, 3), OK);
 	assert_int_equal(model[0].reg[0x18], 0x400);
 	assert_int_equal(model[0].reg[0x19], 3u << 24);
@@ -115,7 +115,7 @@ static void test_route(void **state)
 static void test_retarget_never_masks(void **state)
 {
 	(void)state;
-	assert_int_equal(ioapic_add(&s, windows[0], 0), OK);
+	assert_int_equal(ioapic_add(&s, windows[0], 0, 0), OK);
 	assert_int_equal(ioapic_route_nmi(&s, 4, true, 3), OK);
 	model[0].masked_writes = 0;
 	assert_int_equal(ioapic_retarget(&s, 4, 7), OK);
@@ -135,7 +135,7 @@ static void test_real_window(void **state)
 	/* Memory that answers with what was last written: an impossible version never appears. */
 	(void)state;
 	window[4] = 0x00170011;
-	assert_int_equal(ioapic_add(&real, window, 0), OK);
+	assert_int_equal(ioapic_add(&real, window, 0, 0), OK);
 	assert_int_equal(window[0], 0x10 + 2 * 23 + 1);
 	assert_int_equal(window[4], 0);
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/guest.h"
+#include "core/passthrough.h"
 #include "core/smp.h"
 #include "core/vcpu.h"
 #include "mm/mm_host.h"
@@ -76,8 +77,19 @@ void smp_kick(struct cpu *c)
 		__atomic_store_n(&c->in_guest, 0, __ATOMIC_SEQ_CST);
 }
 
+static unsigned device_flushes; /* of two ranges */
+
+void passthrough_flush(struct guest *g, const struct gfn_range *ranges, unsigned count)
+{
+	assert_ptr_equal(g, &guest);
+	assert_int_equal(count, 2);
+	assert_int_equal(ranges[1].end, 9);
+	device_flushes++;
+}
+
 static int setup(void **state unused)
 {
+	device_flushes = 0;
 	memset(&guest, 0, sizeof(guest));
 	memset(vcpus, 0, sizeof(vcpus));
 	memset(cores, 0, sizeof(cores));
@@ -354,6 +366,20 @@ static void test_cores_that_run(void **state unused)
 		pthread_join(thread[i], NULL);
 }
 
+/* The devices' view is flushed for itself, and only with something to flush. */
+static void test_devices(void **state unused)
+{
+	flush(BIT(TDP_CPU), 2);
+	flush(BIT(TDP_DMA), 0);
+	assert_int_equal(device_flushes, 0);
+	enter(1);
+	flush(BIT(TDP_DMA), 2);
+	assert_int_equal(device_flushes, 1);
+	assert_int_equal(kicks[1], 0);
+	flush(BIT(TDP_DMA) | BIT(TDP_CPU), 2);
+	assert_int_equal(device_flushes, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest all[] = {
@@ -361,6 +387,7 @@ int main(void)
 		cmocka_unit_test_setup(test_from_inside, setup),
 		cmocka_unit_test_setup(test_flush, setup),
 		cmocka_unit_test_setup(test_flush_of_others, setup),
+		cmocka_unit_test_setup(test_devices, setup),
 		cmocka_unit_test_setup(test_kick_again, setup),
 		cmocka_unit_test_setup(test_core_that_stays, setup),
 		cmocka_unit_test_setup(test_section_without_end, setup),

@@ -228,8 +228,7 @@ static void test_msi(void **state)
 	struct function *f = add_uart(0, 1);
 
 	(void)state;
-	assert_int_equal(pci_msi_nmi(&access, f->bdf, 255), ERR_RANGE);
-	assert_int_equal(pci_msi_nmi(&access, f->bdf, 3), OK);
+	assert_int_equal(pci_msi_on(&access, f->bdf, PCI_MSI_NMI_ADDRESS(3), PCI_MSI_NMI_DATA), OK);
 	assert_int_equal(pci_read32(&access, f->bdf, 0x54), 0xfee03000);
 	assert_int_equal(pci_read32(&access, f->bdf, 0x58), 0);
 	assert_int_equal(pci_read16(&access, f->bdf, 0x5c), 0x400);
@@ -238,7 +237,7 @@ static void test_msi(void **state)
 	assert_int_equal(f->config[5] & 4, 4); /* no INTx */
 	/* To another core: it stays enabled all the time. */
 	f->writable[0x52] = 0;
-	assert_int_equal(pci_msi_nmi(&access, f->bdf, 9), OK);
+	assert_int_equal(pci_msi_on(&access, f->bdf, PCI_MSI_NMI_ADDRESS(9), PCI_MSI_NMI_DATA), OK);
 	assert_int_equal(pci_read32(&access, f->bdf, 0x54), 0xfee09000);
 	f->writable[0x52] = 0x71;
 	pci_msi_off(&access, f->bdf);
@@ -246,7 +245,7 @@ static void test_msi(void **state)
 	assert_int_equal(f->config[5] & 4, 0);
 	f->config[0x50] = 0x11;
 	pci_msi_off(&access, f->bdf);
-	assert_int_equal(pci_msi_nmi(&access, f->bdf, 3), ERR_UNSUPPORTED);
+	assert_int_equal(pci_msi_on(&access, f->bdf, 0xfee00000, 0), ERR_UNSUPPORTED);
 }
 
 static void test_partial_writes(void **state)

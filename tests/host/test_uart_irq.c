@@ -119,7 +119,7 @@ static enum status probe(uint32_t first, uint32_t last)
 	s.write = ioapic_put;
 	gsi = ~0u;
 	assert_int_equal(uart_init(&u, &io, 115200, 0), OK);
-	assert_int_equal(ioapic_add(&s, m.window, 0), OK);
+	assert_int_equal(ioapic_add(&s, m.window, 0, 0), OK);
 	r = uart_irq_find(&u, &s, &p, &gsi);
 	/* Everything is quiet again. */
 	assert_int_equal(m.ier, 0);
