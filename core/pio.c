@@ -2,6 +2,7 @@
 #include "core/emulate.h"
 #include "core/guest.h"
 #include "core/hvm.h"
+#include "core/vpci.h"
 #include "core/walk.h"
 #include "x86/regs.h"
 
@@ -37,6 +38,7 @@ static void port_write(struct vcpu *v, uint16_t port, uint8_t size, uint64_t val
 	else
 		io_count_unowned(&g->io, port, false);
 	spin_unlock(&g->lock);
+	vpci_finish(g);
 }
 
 /* INS and OUTS, element by element. */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/vlapic.h"
+#include "core/vpci.h"
 #include "vcpu_fixture.h"
 #include "x86/lapic.h"
 #include "x86/msr.h"
@@ -30,6 +31,7 @@ static struct {
 	uint8_t size;
 	uint64_t value; /* next to be read, or last written */
 	unsigned apic_writes;
+	unsigned resets;
 	uint32_t apic_offset, apic_value;
 	enum tdp_result tdp, mmio; /* what the tables say of a fault, and of a malformed entry */
 	bool has_slot;
@@ -39,6 +41,12 @@ static struct {
 
 /* Whether the exits of device pages are those of MMIO entries that do not tell what the access was. */
 static bool untold;
+
+void vpci_do_resets(struct guest *g)
+{
+	assert_int_equal(g->lock.next, g->lock.owner);
+	got.resets++;
+}
 
 static uint64_t dev_read(struct vcpu *v, void *dev, uint32_t offset, uint8_t size)
 {
@@ -582,6 +590,43 @@ static void test_ports(void **state)
 	assert_int_equal(done.skipped, 5);
 }
 
+/* What a guest's own BARs have: ports and pages that come and go, and resets that take long. */
+static void test_devices_that_move(void **state)
+{
+	static struct io_region ports[2], pages[1];
+	static struct vpci bus;
+
+	(void)state;
+	guest.io.dynamic_ports = ports;
+	guest.io.dynamic_port_count = 2;
+	guest.io.dynamic = pages;
+	guest.io.dynamic_count = 1;
+	ports[1] = (struct io_region){ .base = 0x100, .size = 16, .ops = &device, .dev = &got };
+	/* What is fixed has precedence, and then there is the rest. */
+	port(0x107, 1, false);
+	assert_int_equal(got.offset, 7);
+	port(0x108, 4, false);
+	assert_int_equal(got.offset, 8);
+	port(0x10d, 4, false);
+	assert_int_equal(got.writes, 2);
+	ports[1].size = 0;
+	port(0x108, 4, false);
+	assert_int_equal(got.writes, 2);
+
+	assert_null(io_handler(&guest.io, IO_DYNAMIC + 1));
+	pages[0] =
+		(struct io_region){ .base = NOWHERE, .size = 0x100, .ops = &device, .dev = &got };
+	assert_ptr_equal(io_handler(&guest.io, IO_DYNAMIC), &pages[0]);
+	got.resets = 0;
+	guest.vpci = &bus;
+	port(0x100, 4, false);
+	assert_int_equal(got.resets, 0);
+	bus.resets = 1;
+	port(0x100, 4, false);
+	assert_int_equal(got.resets, 1);
+	ports[1].size = pages[0].size = 0;
+}
+
 static void string_port(uint8_t size, bool in, bool rep)
 {
 	/* Address size and segment unknown: they are in the instruction. */
@@ -713,6 +758,7 @@ int main(void)
 		TEST(test_operand_is_gone),
 		TEST(test_which_side_of_movs),
 		TEST(test_ports),
+		TEST(test_devices_that_move),
 		TEST(test_string_ports),
 		TEST(test_string_port_fault),
 		TEST(test_string_port_page_fault),
