@@ -118,7 +118,7 @@ def check(mutants):
 class Bench:
     """A copy of the sources with all tests built, and what it takes to build them with a mutant."""
 
-    def __init__(self, args):
+    def __init__(self, args, mutants):
         self.cc, self.cflags = shlex.split(args.cc), shlex.split(args.cflags)
         self.work = os.path.abspath(os.path.join(args.build, "mutants"))
         self.tree = os.path.join(self.work, "tree")
@@ -128,6 +128,9 @@ class Bench:
         self.tests = [os.path.basename(p)[:-2]
                       for p in sorted(glob.glob(os.path.join(self.tree, "tests/host/test_*.c")))
                       if re.match(args.tests, os.path.basename(p)[:-2])]
+        changed = {h[0] for m in mutants for h in m.hunks}
+        if all(path.endswith(".c") for path in changed):
+            self.tests = [t for t in self.tests if changed & set(self.tags(t, "sources"))]
 
     def copy(self):
         """Files keep their times, so that little is built the second time."""
@@ -235,7 +238,7 @@ def first_failure(code, output):
 
 
 def run(args, mutants):
-    bench, survivors, mistakes = Bench(args), [], []
+    bench, survivors, mistakes = Bench(args, mutants), [], []
     bench.prepare()
     width = max(len(m.name) for m in mutants)
     start = time.monotonic()

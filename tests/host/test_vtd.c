@@ -129,6 +129,28 @@ static void test_detach_in_a_storm(void **state)
 	assert_false(model_dma(u, DISK, GPA_A, true, &hpa));
 }
 
+static void test_attach_in_a_storm(void **state)
+{
+	hpa_t root;
+	uint64_t hpa;
+
+	(void)state;
+	model.unit[1].ecap &= ~ECAP_C;
+	start_ok();
+	root = new_root();
+	map_page(root, GPA_A, HPA_A, 3);
+	storm_source = DISK;
+	model.adversary = storm;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(vtd_ops.attach(DISK, 1, root), OK);
+		vtd_ops.detach(DISK);
+	}
+	assert_int_equal(vtd_ops.attach(DISK, 1, root), OK);
+	model.adversary = NULL;
+	assert_true(model_dma(&model.unit[1], DISK, GPA_A, true, &hpa));
+	assert_int_equal(hpa, HPA_A);
+}
+
 /* What is left in the IOTLB of a domain must not come back when its number is used again. */
 static void test_domain_reused(void **state)
 {
@@ -495,25 +517,16 @@ static void test_write_buffer_stuck(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_everything_is_blocked),
-		T(test_attach_and_detach),
-		T(test_detach_one_of_two),
-		T(test_detach_in_a_storm),
-		T(test_domain_reused),
-		T(test_caching_mode),
-		T(test_attach_errors),
-		T(test_device_of_each_unit),
-		T(test_flush_ranges),
-		T(test_flush_reads_under_way),
-		T(test_flush_several),
-		T(test_flush_everything),
-		T(test_flush_tables),
-		T(test_queue_wraps),
-		T(test_no_snooping),
-		T(test_write_buffer),
-		T(test_write_buffer_no_snooping),
-		T(test_timeout_is_a_panic),
-		T(test_queue_error_is_a_panic),
+		T(test_everything_is_blocked), T(test_attach_and_detach),
+		T(test_detach_one_of_two),     T(test_detach_in_a_storm),
+		T(test_attach_in_a_storm),     T(test_domain_reused),
+		T(test_caching_mode),          T(test_attach_errors),
+		T(test_device_of_each_unit),   T(test_flush_ranges),
+		T(test_flush_reads_under_way), T(test_flush_several),
+		T(test_flush_everything),      T(test_flush_tables),
+		T(test_queue_wraps),           T(test_no_snooping),
+		T(test_write_buffer),          T(test_write_buffer_no_snooping),
+		T(test_timeout_is_a_panic),    T(test_queue_error_is_a_panic),
 		T(test_write_buffer_stuck),
 	};
 

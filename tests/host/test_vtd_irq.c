@@ -266,6 +266,33 @@ static void test_change_in_a_storm(void **state)
 	blocked(DISK, storm_msi);
 }
 
+/* Somebody else tries it all the time. */
+static unsigned forged;
+
+static void forge(struct model_unit *u)
+{
+	struct model_irq irq;
+
+	forged += u == u1 && model_msi(u, NIC, storm_msi.address, storm_msi.data, &irq);
+}
+
+static void test_forged_in_a_storm(void **state)
+{
+	unsigned first;
+
+	(void)state;
+	u1->ecap &= ~ECAP_C;
+	start_ok();
+	storm_msi.address = 0xfee00018;
+	forged = 0;
+	model.adversary = forge;
+	first = alloc(DISK, 1);
+	storm_msi = route(DISK, first, 1, 0x41);
+	vtd_ops.irq_free(DISK, first, 1);
+	model.adversary = NULL;
+	assert_int_equal(forged, 0);
+}
+
 static void expect_panic(struct pci_bdf d, unsigned first, unsigned count)
 {
 	jmp_buf to;
@@ -489,6 +516,7 @@ int main(void)
 		T(test_no_index_mask),
 		T(test_cached_as_absent),
 		T(test_change_in_a_storm),
+		T(test_forged_in_a_storm),
 		T(test_not_the_owner),
 		T(test_ioapic),
 		T(test_ioapic_without_remapping),

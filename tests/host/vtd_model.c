@@ -129,6 +129,8 @@ void vtd_write_back(const void *p, size_t bytes)
 	offset = ALIGN_DOWN(offset, 64);
 	end = min_u64(ALIGN_UP(end, 64), POOL_BYTES);
 	memcpy(memory + offset, pool + offset, end - offset);
+	for (unsigned i = 0; i < MODEL_UNITS; i++)
+		adversary(&model.unit[i]);
 }
 
 static const uint8_t *visible(const struct model_unit *u)
@@ -463,9 +465,10 @@ static bool do_wait(uint64_t lo, uint64_t hi)
 	return true;
 }
 
+/* One descriptor, whenever software looks the other way. */
 static void run_queue(struct model_unit *u)
 {
-	while (!u->stuck && u->gsts & GCMD_QIE && !(u->fsts & FSTS_IQE) && u->iqh != u->iqt) {
+	if (!u->stuck && u->gsts & GCMD_QIE && !(u->fsts & FSTS_IQE) && u->iqh != u->iqt) {
 		uint64_t lo = read_qword(u, (u->iqa & PAGE_MASK) + u->iqh);
 		uint64_t hi = read_qword(u, (u->iqa & PAGE_MASK) + u->iqh + 8);
 		bool good = false;
@@ -519,7 +522,6 @@ static void take_effect(struct model_unit *u)
 	if (command & GCMD_QIE && u->pending_value & GCMD_QIE)
 		u->iqh = 0;
 	adversary(u);
-	run_queue(u);
 }
 
 static void write_gcmd(struct model_unit *u, uint32_t v)
@@ -560,6 +562,7 @@ void vtd_wait_us(uint32_t us)
 			take_effect(u);
 		else if (u->pending)
 			u->pending_us -= us;
+		run_queue(u);
 	}
 }
 
@@ -648,7 +651,6 @@ void vtd_write32(volatile void *reg, uint32_t v)
 		break;
 	case VTD_FSTS:
 		u->fsts &= ~(v & FSTS_CLEAR);
-		run_queue(u);
 		break;
 	case VTD_FECTL:
 		write_fectl(u, v);
@@ -686,7 +688,6 @@ void vtd_write64(volatile void *reg, uint64_t v)
 		break;
 	case VTD_IQT:
 		u->iqt = v;
-		run_queue(u);
 		break;
 	case VTD_IQA:
 		if (u->gsts & GCMD_QIE)
