@@ -131,10 +131,3 @@ void host_pci_init(const struct acpi_mcfg *mcfg)
 		log_info("pci: configuration space by ports, without what lies beyond 256 bytes");
 	}
 }
-
-static void *map_registers(hpa_t hpa, uint64_t size)
-{
-	return hyp_mem_map(hpa, size, ACCESS_RW, MEM_UC);
-}
-
-const struct pci_mapper host_pci_mapper = { .map = map_registers, .unmap = hyp_mem_unmap };

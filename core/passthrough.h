@@ -22,9 +22,6 @@ const struct pci_access *host_pci(uint16_t segment);
 /* Boot core, before the console is looked for: map what the MCFG describes, else use the ports. */
 void host_pci_init(const struct acpi_mcfg *mcfg);
 
-/* For pci_tree_quiesce(), on the boot core. */
-extern const struct pci_mapper host_pci_mapper;
-
 /* All functions, scanned and grouped by passthrough_init(); NULL before. */
 extern struct pci_tree *pci_tree;
 

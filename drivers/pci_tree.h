@@ -108,7 +108,7 @@ struct pci_function *pci_tree_find(struct pci_tree *t, struct pci_bdf d);
 #define PCIE_LINK_CONTROL 0x10u
 #define PCIE_CONTROL2     0x28u
 
-/* How registers of devices are reached; mapped uncached. NULL: not. `unmap` may be NULL. */
+/* How registers of devices are reached; mapped uncached. `unmap` NULL: they stay mapped. */
 struct pci_mapper {
 	void *(*map)(hpa_t hpa, uint64_t size);
 	void (*unmap)(const void *at, uint64_t size);

@@ -401,6 +401,9 @@ static void test_xhci(void **state)
 	model_put16(f, PCI_COMMAND, 6);
 	pci_tree_quiesce(t, model_access, &(struct pci_mapper){ map_nothing, unmap });
 	assert_int_equal(model_get16(f, PCI_COMMAND), 2 | PCI_COMMAND_NO_INTX);
+	model_put16(f, PCI_COMMAND, 6);
+	pci_tree_quiesce(t, model_access, &(struct pci_mapper){ .map = map });
+	assert_int_equal(maps, 6);
 }
 
 int main(void)
