@@ -34,6 +34,7 @@ void cmd_stat(int argc, char **argv);
 void cmd_mem(int argc, char **argv);
 void cmd_pt(int argc, char **argv);
 void cmd_io(int argc, char **argv);
+void cmd_devs(int argc, char **argv);
 void cmd_iommu(int argc, char **argv);
 void cmd_slots(int argc, char **argv);
 void cmd_mmustat(int argc, char **argv);

@@ -129,6 +129,7 @@ const struct monitor_command monitor_commands[] = {
 	{ "map", "GUEST REGION GPA [RIGHTS]", "show it to a guest", cmd_edit },
 	{ "unmap", "GUEST GPA", "and no longer", cmd_edit },
 	{ "io", "[GUEST]", "devices, and accesses nobody owns", cmd_io },
+	{ "devs", "[ADDRESS]", "PCI devices, their groups and owners; one in detail", cmd_devs },
 	{ "iommu", "", "IOMMUs, and what devices tried that was blocked", cmd_iommu },
 	{ "repeat", "N CMD [; CMD ...]", "run commands N times; a key ends it", cmd_repeat },
 	{ "cpus", "", "the machine's cores", cmd_cpus },

@@ -153,6 +153,7 @@ void passthrough_init(const struct boot_info *bi, const struct acpi_platform *pl
 		      const struct acpi_mem *mem)
 {
 	const struct pci_mapper mapper = { .map = map_registers };
+	char text[80];
 
 	pci_tree = alloc_pages(sizeof(*pci_tree));
 	if (!pci_tree) {
@@ -168,6 +169,8 @@ void passthrough_init(const struct boot_info *bi, const struct acpi_platform *pl
 		host_console_remap();
 	reserve_firmware_memory();
 	assign(&bi->config);
+	pci_tree_summary(pci_tree, text, sizeof(text));
+	log_info("pci: %s", text);
 	route_faults(&bi->config);
 }
 

@@ -7,6 +7,8 @@
  */
 #include "drivers/pci_tree.h"
 
+#include <stdio.h>
+
 #define ACS_CAPABILITY 4
 #define ACS_CONTROL    6
 /* Source validation; redirection of requests, of completions; upstream forwarding. */
@@ -178,28 +180,15 @@ void pci_tree_group(struct pci_tree *t, const struct pci_access *(*access)(uint1
 	}
 }
 
-uint32_t pci_tree_groups(const struct pci_tree *t)
+void pci_tree_summary(const struct pci_tree *t, char *text, size_t size)
 {
-	uint32_t i, n = 0;
+	uint32_t i, groups = 0, given = 0;
 
 	for (i = 0; i < t->count; i++) {
-		if (t->f[i].group >= n)
-			n = t->f[i].group + 1;
+		if (t->f[i].group >= groups)
+			groups = t->f[i].group + 1;
+		given += t->f[i].owner != PCI_NO_OWNER;
 	}
-	return n;
-}
-
-const struct pci_function *pci_group_other(const struct pci_tree *t, const struct pci_function *f,
-					   int32_t owner, uint32_t from)
-{
-	uint32_t i;
-
-	for (i = from; i < t->count; i++) {
-		const struct pci_function *o = &t->f[i];
-
-		if (o->group == f->group && o != f && o->header != HEADER_BRIDGE &&
-		    o->owner != owner)
-			return o;
-	}
-	return NULL;
+	snprintf(text, size, "%u functions, %u groups, %u given to guests", (unsigned)t->count,
+		 (unsigned)groups, (unsigned)given);
 }

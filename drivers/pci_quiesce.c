@@ -138,7 +138,7 @@ static void usb_take(const struct pci_function *f, const struct pci_access *a,
 	take[kind](&u);
 	if (mapper->unmap)
 		if (mapper->unmap)
-		mapper->unmap((const void *)u.regs, u.size);
+			mapper->unmap((const void *)u.regs, u.size);
 }
 
 /* Each has an enable bit in its control register; ATS first, since the others build upon it. */

@@ -71,15 +71,8 @@ void pci_tree_scan(struct pci_tree *t, const struct pci_access *a);
  */
 void pci_tree_group(struct pci_tree *t, const struct pci_access *(*access)(uint16_t segment));
 
-/*
- * A function of the same group that a guest would reach through `f`: neither that guest's nor a
- * bridge. `from`: start there, 0 or the last one's index + 1. NULL: none.
- */
-const struct pci_function *pci_group_other(const struct pci_tree *t, const struct pci_function *f,
-					   int32_t owner, uint32_t from);
-
-/* How many groups there are. */
-uint32_t pci_tree_groups(const struct pci_tree *t);
+/* For the log: "12 functions, 9 groups, 3 given to guests". */
+void pci_tree_summary(const struct pci_tree *t, char *text, size_t size);
 
 /* Keep it from guests. What was said first stays; nothing happens if it is not there. */
 void pci_tree_reserve(struct pci_tree *t, struct pci_bdf d, const char *why);
