@@ -8,6 +8,7 @@
 #include "core/host_nmi.h"
 #include "core/hyp_mem.h"
 #include "core/passthrough.h"
+#include "core/vpci_irq.h"
 #include "drivers/fbcon.h"
 #include "drivers/ioapic.h"
 #include "drivers/pci.h"
@@ -15,6 +16,7 @@
 #include "drivers/uart_irq.h"
 #include "log.h"
 #include "panic.h"
+#include "spinlock.h"
 #include "x86/asm.h"
 #include "x86/cpu.h"
 #include "x86/tsc.h"
@@ -33,6 +35,8 @@ static struct {
 	uint32_t gsi;       /* NO_GSI: MSI, or polled */
 	bool active_low;
 	bool routed;
+	struct spinlock ioapic_lock; /* inside the console's: one index for all registers */
+	bool pci_routed;
 	char text[96];
 } host;
 
@@ -106,6 +110,7 @@ static bool serial_set_target(void *ctx, uint32_t apic_id)
 	enum status s = ERR_UNSUPPORTED;
 
 	(void)ctx;
+	spin_lock(&host.ioapic_lock);
 	if (host.on_pci)
 		s = send_msi_to(apic_id);
 	else if (host.routed)
@@ -113,6 +118,7 @@ static bool serial_set_target(void *ctx, uint32_t apic_id)
 	else if (host.gsi != NO_GSI)
 		s = ioapic_route_nmi(&host.ioapics, host.gsi, host.active_low, apic_id);
 	host.routed |= s == OK;
+	spin_unlock(&host.ioapic_lock);
 	return s == OK;
 }
 
@@ -441,6 +447,48 @@ const char *host_console_text(void)
 	return host.text;
 }
 
+/* ISA's lines come first; PCI's are active low (PCI 3.0, 2.2.6). */
+static bool is_pci_line(uint32_t gsi)
+{
+	return gsi >= ACPI_ISA_IRQS && gsi != host.gsi;
+}
+
+unsigned host_route_pci_lines(uint32_t apic_id)
+{
+	struct ioapics *s = &host.ioapics;
+	unsigned count = 0;
+
+	spin_lock(&host.ioapic_lock);
+	for (uint32_t i = 0; i < s->count; i++) {
+		for (uint32_t pin = 0; pin < s->unit[i].lines; pin++) {
+			uint32_t gsi = s->unit[i].gsi_base + pin;
+
+			if (is_pci_line(gsi) &&
+			    (host.pci_routed ? ioapic_retarget(s, gsi, apic_id)
+					     : ioapic_route_nmi(s, gsi, true, apic_id)) == OK)
+				count++;
+		}
+	}
+	host.pci_routed = true;
+	spin_unlock(&host.ioapic_lock);
+	return count;
+}
+
+void host_mask_pci_lines(void)
+{
+	struct ioapics *s = &host.ioapics;
+
+	spin_lock(&host.ioapic_lock);
+	for (uint32_t i = 0; i < s->count; i++) {
+		for (uint32_t pin = 0; pin < s->unit[i].lines; pin++) {
+			if (is_pci_line(s->unit[i].gsi_base + pin))
+				ioapic_mask(s, s->unit[i].gsi_base + pin);
+		}
+	}
+	host.pci_routed = false;
+	spin_unlock(&host.ioapic_lock);
+}
+
 void host_nmi_work(void)
 {
 	/* Port 61h bits 7 and 6: memory or bus error, which only ever means broken hardware. */
@@ -451,6 +499,7 @@ void host_nmi_work(void)
 	    !__atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED))
 		log_error("hardware NMI: %s%s(port 61h is %#x)", reason & 0x80 ? "memory " : "",
 			  reason & 0x40 ? "I/O channel " : "", reason);
+	vpci_intx_poll();
 	console_poll();
 	iommu_faults_poll();
 }

@@ -29,4 +29,11 @@ bool host_console_on_screen(void);
  */
 void host_console_remap(void);
 
+/*
+ * Send the edges of all lines of the IOAPICs that can be a PCI device's, GSI 16 and up without Lamina's
+ * own, as NMIs to a core; again with another core: no edge is lost. Returns how many that are.
+ */
+unsigned host_route_pci_lines(uint32_t apic_id);
+void host_mask_pci_lines(void);
+
 #endif

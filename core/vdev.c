@@ -5,6 +5,7 @@
 #include "core/guest.h"
 #include "core/hypercall.h"
 #include "core/vlapic.h"
+#include "core/vpci_irq.h"
 #include "core/vpm.h"
 #include "x86/asm.h"
 
@@ -51,7 +52,15 @@ static void ioapic_deliver(void *ctx, uint8_t dest, bool logical, enum apic_deli
 	vlapic_deliver(ctx, dest, logical, mode, vector);
 }
 
-static const struct vioapic_ops ioapic_ops = { .deliver = ioapic_deliver };
+static void ioapic_resample(void *ctx, unsigned pin)
+{
+	vpci_intx_resample(ctx, pin);
+}
+
+static const struct vioapic_ops ioapic_ops = {
+	.deliver = ioapic_deliver,
+	.resample = ioapic_resample,
+};
 
 static enum status add_ports(struct guest *g)
 {

@@ -46,6 +46,10 @@ static void reconsider(struct vioapic *io, unsigned pin)
 
 	if (rte & RTE_MASKED)
 		return;
+	if (io->ops->resample) {
+		io->ops->resample(io->ctx, pin);
+		rte = io->rte[pin];
+	}
 	if (rte & RTE_LEVEL) {
 		if ((io->lines & bit) && !(rte & RTE_REMOTE_IRR))
 			deliver(io, pin);

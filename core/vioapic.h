@@ -12,7 +12,8 @@
  * The guest's EOIs go to the physical local APIC and are not seen here. Edge interrupts need none.
  * A level interrupt's remote IRR is cleared by the EOI register (which is what Linux uses, as the
  * vector arrives with TMR clear) or by switching the entry to edge; besides, a new rising edge
- * of the line is always delivered, so a guest that only sends EOIs does not lose interrupts.
+ * of the line is always delivered, so a guest that only sends EOIs does not lose interrupts of
+ * devices that let their line go.
  */
 #define VIOAPIC_GPA  0xfec00000ull
 #define VIOAPIC_SIZE 0x1000
@@ -32,6 +33,11 @@ enum apic_delivery {
 struct vioapic_ops {
 	void (*deliver)(void *ctx, uint8_t dest, bool logical, enum apic_delivery mode,
 			uint8_t vector);
+	/*
+	 * The input is looked at again, because its entry was written and is not masked, or because its
+	 * interrupt has ended: may set its level. May be NULL.
+	 */
+	void (*resample)(void *ctx, unsigned pin);
 };
 
 struct vioapic {

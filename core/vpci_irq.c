@@ -141,7 +141,6 @@ enum status vpci_irq_create(struct vpci_irqs *q, struct guest *g, const struct p
 {
 	enum status s;
 
-	(void)slot;
 	memset(q, 0, sizeof(*q));
 	q->guest = g;
 	q->host = host;
@@ -153,6 +152,7 @@ enum status vpci_irq_create(struct vpci_irqs *q, struct guest *g, const struct p
 	s = vpci_msix_create(q);
 	if (s != OK)
 		return s;
+	vpci_intx_create(q, slot);
 	q->count = count_messages(q);
 	if (!q->count)
 		return OK;
@@ -167,6 +167,7 @@ static void power_on(struct vpci_irqs *q)
 {
 	unsigned i;
 
+	vpci_intx_reset(q);
 	vpci_msi_reset(q);
 	vpci_msix_reset(q);
 	for (i = 0; i < q->count; i++) {
@@ -177,8 +178,10 @@ static void power_on(struct vpci_irqs *q)
 
 void vpci_irq_reset(struct vpci_irqs *q)
 {
-	if (q->started)
-		power_on(q);
+	if (!q->started)
+		return;
+	power_on(q);
+	vpci_intx_update(q);
 }
 
 enum status vpci_irq_start(struct vpci_irqs *q)
@@ -191,6 +194,7 @@ enum status vpci_irq_start(struct vpci_irqs *q)
 			return s;
 	}
 	power_on(q);
+	vpci_intx_start(q);
 	q->started = true;
 	return OK;
 }
@@ -211,6 +215,8 @@ static const char *kind(const struct vpci_irqs *q)
 		return "MSI-X";
 	if (q->msi_control & MSI_ENABLE)
 		return "MSI";
+	if (q->intx_on)
+		return q->intx_asserted ? "INTx, asserted" : "INTx";
 	return "interrupts off";
 }
 

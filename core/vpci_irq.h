@@ -44,8 +44,13 @@ struct vpci_irqs {
 	uint16_t table_entries;      /* that the device has; the guest sees up to `count` */
 	uint8_t table_bar;           /* which BAR it lies in ... */
 	uint32_t table_offset;       /* ... and where, bytes */
-	uint8_t intx_line;           /* input of the virtual IOAPIC; 0: none */
-	bool intx_asserted;
+	uint8_t intx_line;           /* input of the virtual IOAPIC; 0: the guest has no INTx */
+	bool intx_off;               /* by the guest's Command register */
+	bool intx_used;              /* the guest has unmasked the input */
+	/* With the lock of core/vpci_intx.c: */
+	bool intx_on;       /* the real INTx is enabled, or `intx_asserted` */
+	bool intx_asserted; /* and then the real one is disabled until the guest has served it */
+	struct vpci_irqs *intx_next;
 };
 
 /* The input of the virtual IOAPIC that `pin` (1 to 4) of a device of the virtual bus leads to. */
@@ -104,6 +109,18 @@ void vpci_msix_table_write(struct vpci_irqs *q, uint64_t offset, uint8_t size, u
  * guest's lock, and calls this afterwards.
  */
 void vpci_intx_command(struct vpci_irqs *q, uint16_t command);
+
+/*
+ * For the guest's IOAPIC: an input's entry was unmasked, or its interrupt has ended. The input gets
+ * the level that the devices have now.
+ */
+void vpci_intx_resample(struct guest *g, unsigned pin);
+
+/*
+ * Do devices ask for interrupts? An NMI may say so, whichever core it comes to. Takes the locks of
+ * guests, so without any lock.
+ */
+void vpci_intx_poll(void);
 
 /*
  * For the monitor: a line about the function's interrupts. The first one, 0, is about all of them, the

@@ -59,6 +59,18 @@ static inline bool vpci_in_dword(uint32_t offset, uint8_t size)
 void vpci_msi_reset(struct vpci_irqs *q);
 void vpci_msix_reset(struct vpci_irqs *q);
 
+/* Find out about INTx, and turn it off for good until vpci_intx_update(). */
+void vpci_intx_create(struct vpci_irqs *q, uint8_t slot);
+
+/* The function has no INTx any more. With or without the guest's lock. */
+void vpci_intx_reset(struct vpci_irqs *q);
+
+/* A new run: no input of the guest's IOAPIC has been unmasked. No lock. */
+void vpci_intx_start(struct vpci_irqs *q);
+
+/* MSI or MSI-X was turned on or off. */
+void vpci_intx_update(struct vpci_irqs *q);
+
 /* Find and map the table. ERR_NOMEM. */
 must_check enum status vpci_msix_create(struct vpci_irqs *q);
 

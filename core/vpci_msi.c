@@ -116,8 +116,10 @@ static void write_control(struct vpci_irqs *q, uint16_t value)
 	if (q->msix_control & MSIX_ENABLE)
 		value &= (uint16_t)~MSI_ENABLE;
 	q->msi_control = (uint16_t)((value & MSI_ENABLE) | log2_used(q, value) << MSI_USED_SHIFT);
-	if (q->started && (old | q->msi_control) & MSI_ENABLE && old != q->msi_control)
-		apply(q);
+	if (!q->started || !((old | q->msi_control) & MSI_ENABLE) || old == q->msi_control)
+		return;
+	apply(q);
+	vpci_intx_update(q);
 }
 
 static void write_mask(struct vpci_irqs *q, uint32_t value)

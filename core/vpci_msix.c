@@ -14,8 +14,6 @@
 #define ENTRY_CONTROL 12
 #define ENTRY_MASKED  1u
 
-#define COMMAND_MEMORY BIT(1)
-
 static uint32_t table_bytes(const struct vpci_irqs *q)
 {
 	return (uint32_t)q->table_entries * MSIX_ENTRY_BYTES;
@@ -98,24 +96,26 @@ static void write_real_control(const struct vpci_irqs *q, uint16_t bits)
 /*
  * The table answers only while the function decodes memory; whether the guest lets it does not
  * matter here, the BAR has its real address at all times. And some functions hide the table until
- * MSI-X is enabled, so it is, with everything masked. Returns the Command register as it was.
+ * MSI-X is enabled, so it is, with everything masked. Returns the Command register's lower byte as it
+ * was; the upper one is core/vpci_intx.c's.
  */
-static uint16_t open_table(const struct vpci_irqs *q)
+static uint8_t open_table(const struct vpci_irqs *q)
 {
-	uint16_t command = vpci_irq_read16(q, PCI_COMMAND);
+	uint8_t command = pci_read8(q->access, q->host->bdf, PCI_COMMAND);
 
-	if (!(command & COMMAND_MEMORY))
-		vpci_irq_write16(q, PCI_COMMAND, command | (uint16_t)COMMAND_MEMORY);
+	if (!(command & PCI_COMMAND_MEMORY))
+		pci_write8(q->access, q->host->bdf, PCI_COMMAND,
+			   command | (uint8_t)PCI_COMMAND_MEMORY);
 	write_real_control(q, MSIX_ENABLE | MSIX_MASK_ALL);
 	return command;
 }
 
-static void close_table(const struct vpci_irqs *q, uint16_t command, uint16_t control)
+static void close_table(const struct vpci_irqs *q, uint8_t command, uint16_t control)
 {
 	write_real_control(q, control);
 	(void)vpci_irq_read16(q, q->host->msix + MSIX_CONTROL);
-	if (!(command & COMMAND_MEMORY))
-		vpci_irq_write16(q, PCI_COMMAND, command);
+	if (!(command & PCI_COMMAND_MEMORY))
+		pci_write8(q->access, q->host->bdf, PCI_COMMAND, command);
 }
 
 /* ------------------------------------------------------------------ what the guest has */
@@ -167,7 +167,7 @@ static void mask_all(struct vpci_irqs *q)
 
 static void turn_on(struct vpci_irqs *q)
 {
-	uint16_t command = open_table(q);
+	uint8_t command = open_table(q);
 	unsigned i;
 
 	mask_all(q);
@@ -178,7 +178,7 @@ static void turn_on(struct vpci_irqs *q)
 
 static void turn_off(struct vpci_irqs *q)
 {
-	uint16_t command = open_table(q);
+	uint8_t command = open_table(q);
 
 	mask_all(q);
 	close_table(q, command, 0);
@@ -201,11 +201,12 @@ static void write_control(struct vpci_irqs *q, uint16_t value)
 	}
 	if (q->msix_control & MSIX_ENABLE) {
 		turn_on(q);
-		return;
+	} else {
+		turn_off(q);
+		for (i = 0; i < q->count; i++)
+			vpci_irq_block(q, i);
 	}
-	turn_off(q);
-	for (i = 0; i < q->count; i++)
-		vpci_irq_block(q, i);
+	vpci_intx_update(q);
 }
 
 static uint32_t read_dword(const struct vpci_irqs *q, uint32_t at)

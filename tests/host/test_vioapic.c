@@ -27,7 +27,7 @@ static void deliver(void *ctx, uint8_t dest, bool logical, enum apic_delivery mo
 	got.vector = vector;
 }
 
-static const struct vioapic_ops ops = { deliver };
+static const struct vioapic_ops ops = { .deliver = deliver };
 static struct vioapic io;
 
 static int setup(void **state)
@@ -212,14 +212,55 @@ static void test_random_accesses(void **state)
 	}
 }
 
+static struct {
+	unsigned count, pin;
+	bool level;
+} asked;
+
+static void resample(void *ctx, unsigned pin)
+{
+	assert_ptr_equal(ctx, &got);
+	asked.count++;
+	asked.pin = pin;
+	vioapic_set_line(&io, pin, asked.level);
+}
+
+/* Whoever drives an input is asked for its level when that matters. */
+static void test_resample(void **state)
+{
+	static const struct vioapic_ops asking = { deliver, resample };
+
+	(void)state;
+	vioapic_init(&io, &asking, &got);
+	memset(&asked, 0, sizeof(asked));
+	asked.level = true;
+	set_rte(17, MASKED | LEVEL | 0x51, 1);
+	assert_int_equal(asked.count, 0);
+	set_rte(17, LEVEL | 0x51, 1);
+	assert_true(asked.count > 0);
+	assert_int_equal(asked.pin, 17);
+	assert_int_equal(got.count, 1);
+	/* Still there at the end of the interrupt: once more. */
+	asked.count = 0;
+	vioapic_write(&io, 0x40, 0x51);
+	assert_int_equal(asked.count, 1);
+	assert_int_equal(got.count, 2);
+	/* Gone: not again. */
+	asked.level = false;
+	vioapic_write(&io, 0x40, 0x51);
+	assert_int_equal(got.count, 2);
+	assert_int_equal(io.lines, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		TEST(test_registers),    TEST(test_edge),
-		TEST(test_modes),        TEST(test_masked_edge),
-		TEST(test_level),        TEST(test_reset_keeps_lines),
-		TEST(test_access_sizes), TEST(test_random_accesses),
+		TEST(test_registers),         TEST(test_edge),
+		TEST(test_resample),          TEST(test_modes),
+		TEST(test_masked_edge),       TEST(test_level),
+		TEST(test_reset_keeps_lines), TEST(test_access_sizes),
+		TEST(test_random_accesses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// sources: core/vpci_irq.c core/vpci_msi.c core/vpci_msix.c core/vlapic.c drivers/pci.c
-// sources: tests/host/mock_core.c tests/host/vpci_irq_fixture.c
+// sources: core/vpci_irq.c core/vpci_msi.c core/vpci_msix.c core/vpci_intx.c core/vlapic.c
+// sources: core/vioapic.c drivers/pci.c tests/host/mock_core.c tests/host/vpci_irq_fixture.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

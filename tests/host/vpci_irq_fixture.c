@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "core/host_console.h"
 #include "core/hw.h"
 #include "core/hyp_mem.h"
 
@@ -327,6 +328,19 @@ enum status iommu_irq_set(struct pci_bdf d, unsigned index, const struct iommu_i
 	else if (msi)
 		*msi = (struct iommu_msi){ 0xfee00000 | (uint64_t)fx.other_message << 12, index };
 	return OK;
+}
+
+/* Functions of this fixture have no pin. */
+unsigned host_route_pci_lines(uint32_t apic_id)
+{
+	(void)apic_id;
+	fail();
+	return 0;
+}
+
+void host_mask_pci_lines(void)
+{
+	fail();
 }
 
 /* ------------------------------------------------------------------ power on */
