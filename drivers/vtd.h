@@ -17,7 +17,7 @@
 #define VTD_QUEUE_ENTRIES (PAGE_SIZE / sizeof(struct vtd_entry))
 #define VTD_IRTES_ORDER   13
 #define VTD_IRTES         (1u << VTD_IRTES_ORDER) /* interrupts of all devices of a segment */
-#define VTD_OWN_LINES     8
+#define VTD_OWN_LINES     64 /* of the serial port, and those that can be devices' INTx */
 #define VTD_IRT_PAGES     (VTD_IRTES * sizeof(struct vtd_entry) / PAGE_SIZE)
 
 struct vtd_unit {
