@@ -68,6 +68,41 @@ static bool takes_over(const struct pci_function *bridge, struct pci_bdf *reques
 	return true;
 }
 
+static bool same_device(struct pci_bdf a, struct pci_bdf b)
+{
+	a.function = b.function;
+	return pci_same(a, b);
+}
+
+/*
+ * ACS governs what comes into a port, not what leaves it: what one downstream port lets through reaches
+ * what is behind all others of the switch, and what one function of a device lets through reaches all
+ * others, whatever these have. Functions that no guest can have let nothing through, but for bridges.
+ */
+static void spread(struct pci_tree *t)
+{
+	uint32_t i, k;
+
+	for (i = 0; i < t->count; i++) {
+		const struct pci_function *f = &t->f[i];
+
+		if (f->acs_on || !f->multifunction || (f->chipset && f->header != HEADER_BRIDGE))
+			continue;
+		for (k = 0; k < t->count; k++) {
+			if (same_device(t->f[k].bdf, f->bdf))
+				t->f[k].acs_on = false;
+		}
+	}
+	for (i = 0; i < t->count; i++) {
+		const struct pci_function *f = &t->f[i];
+
+		/* The upstream port, but not what it keeps from functions beside it. */
+		if (!f->acs_on && f->pcie && f->pcie_type == PCIE_DOWNSTREAM_PORT &&
+		    f->parent != PCI_NO_FUNCTION)
+			t->f[f->parent].acs_on = false;
+	}
+}
+
 static bool path_isolates(struct pci_tree *t, const struct pci_function *f)
 {
 	/* A parent has been found before its children: indices fall, so this ends. */
@@ -100,12 +135,6 @@ static void join(struct pci_tree *t, uint32_t a, uint32_t b)
 		if (t->f[i].group == from)
 			t->f[i].group = to;
 	}
-}
-
-static bool same_device(struct pci_bdf a, struct pci_bdf b)
-{
-	a.function = b.function;
-	return pci_same(a, b);
 }
 
 /* The other functions of a device that keeps none of them from the others. */
@@ -165,6 +194,7 @@ void pci_tree_group(struct pci_tree *t, const struct pci_access *(*access)(uint1
 		t->f[i].group = i;
 		t->f[i].acs_on = isolates(&t->f[i], access(t->f[i].bdf.segment));
 	}
+	spread(t);
 	for (i = 0; i < t->count; i++) {
 		struct pci_function *top = top_of(t, &t->f[i]);
 
