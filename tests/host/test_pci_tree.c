@@ -349,12 +349,14 @@ static void test_switch(void **state)
 	(void)state;
 	assert_int_equal(groups_of(t), 6);
 	assert_int_not_equal(get(t, a)->group, get(t, b)->group);
-	/* One port that isolates nothing: what is behind it is one with the port only. */
+	/* One port that isolates nothing: what is behind it reaches all that is behind the switch. */
 	model_put16(down2, down2->ext_end + 4u, 0);
 	down2->config[0x100] = 0xff;
 	t = model_tree();
 	assert_int_equal(get(t, b)->group, get(t, down2)->group);
-	assert_int_not_equal(get(t, a)->group, get(t, b)->group);
+	assert_int_equal(get(t, a)->group, get(t, b)->group);
+	assert_int_equal(get(t, a)->group, get(t, up)->group);
+	assert_int_not_equal(get(t, a)->group, get(t, rp)->group);
 	/* The root port isolates nothing: all behind it are one. */
 	rp->config[0x100] = 0xff;
 	t = model_tree();
@@ -378,12 +380,16 @@ static void test_multifunction_ports(void **state)
 	t = model_tree();
 	assert_int_equal(get(t, a)->group, get(t, b)->group);
 	assert_int_equal(groups_of(t), 1);
-	/* Either has it: theirs is for itself. */
+	/* One has it: the other still lets everything through. */
 	model_acs(p0, ALL);
 	t = model_tree();
+	assert_int_equal(get(t, a)->group, get(t, b)->group);
+	assert_int_equal(groups_of(t), 1);
+	model_acs(p1, ALL);
+	t = model_tree();
 	assert_int_not_equal(get(t, a)->group, get(t, b)->group);
-	assert_int_equal(get(t, b)->group, get(t, p1)->group);
-	assert_int_equal(groups_of(t), 3);
+	assert_int_not_equal(get(t, b)->group, get(t, p1)->group);
+	assert_int_equal(groups_of(t), 4);
 }
 
 /* Behind bridges to conventional PCI all share the bridge's requester id. */
