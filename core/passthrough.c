@@ -149,11 +149,34 @@ static void route_faults(const struct config *config)
 	}
 }
 
+/* All that could be given away, and what belongs together. More is told by the monitor's `devs`. */
+static void list_devices(const struct config *config)
+{
+	char text[80];
+
+	for (uint32_t i = 0; i < pci_tree->count; i++) {
+		const struct pci_function *f = &pci_tree->f[i];
+		bool owned = f->owner != PCI_NO_OWNER;
+		char at[PCI_BDF_TEXT], class[16];
+
+		if (f->chipset)
+			continue;
+		pci_class_name(f->class, class, sizeof(class));
+		log_msg(owned ? LOG_INFO : LOG_DEBUG,
+			"pci: %s [%04x:%04x] %s, group %u, reset %s: %s", bdf(f->bdf, at),
+			f->vendor, f->device, class, f->group, pci_reset_name(f->reset),
+			owned         ? config->guests[f->owner].name
+			: f->reserved ? f->reserved
+				      : "nobody's");
+	}
+	pci_tree_summary(pci_tree, text, sizeof(text));
+	log_info("pci: %s", text);
+}
+
 void passthrough_init(const struct boot_info *bi, const struct acpi_platform *platform,
 		      const struct acpi_mem *mem)
 {
 	const struct pci_mapper mapper = { .map = map_registers };
-	char text[80];
 
 	pci_tree = alloc_pages(sizeof(*pci_tree));
 	if (!pci_tree) {
@@ -169,8 +192,7 @@ void passthrough_init(const struct boot_info *bi, const struct acpi_platform *pl
 		host_console_remap();
 	reserve_firmware_memory();
 	assign(&bi->config);
-	pci_tree_summary(pci_tree, text, sizeof(text));
-	log_info("pci: %s", text);
+	list_devices(&bi->config);
 	route_faults(&bi->config);
 }
 
@@ -350,9 +372,9 @@ void passthrough_stop(struct guest *g)
 {
 	if (!g->device_count)
 		return;
-	/* Nothing new, then nothing that is under way, then nothing at all. */
-	vpci_stop(g);
+	/* No messages, no mastering, and then no way to memory for what is still under way. */
 	stop_interrupts(g);
+	vpci_stop(g);
 	detach_all(g);
 	/* What is left in it is the next run's business at the latest, which then does not begin. */
 	if (reset_all(g) != OK)
