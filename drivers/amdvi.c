@@ -200,26 +200,32 @@ static uint64_t wanted_control(const struct ivrs_unit *v)
 	return control;
 }
 
-/* Emulators look at a device table entry only when told that it has changed, even after "all". */
-static void forget_everything(struct amdvi_unit *u)
+/*
+ * What device table entries led to is forgotten after the entries themselves (amdvi_update()).
+ * Emulators look at an entry only when told that it has changed, even after "all".
+ */
+static enum status forget_everything(struct amdvi_unit *u)
 {
 	const struct ivrs *v = &amdvi.ivrs;
 	bool all = u->efr & EFR_IA_SUP;
 	uint32_t i, n;
 
-	for (i = 0; i < 65536 && !all; i++) {
+	for (i = 0; i < DEVICE_IDS && !all; i++)
 		amdvi_invalidate_device(u, (uint16_t)i);
-		amdvi_invalidate_irqs(u, (uint16_t)i);
-		amdvi_invalidate_domain(u, (uint16_t)i);
-	}
-	if (!all)
-		return;
-	amdvi_invalidate_all(u);
-	for (n = 0; n < v->range_count; n++) {
+	for (n = 0; n < v->range_count && all; n++) {
 		for (i = v->ranges[n].first;
 		     i <= v->ranges[n].last && v->ranges[n].unit == u->index; i++)
 			amdvi_invalidate_device(u, (uint16_t)i);
 	}
+	if (!amdvi_wait(u))
+		return ERR_TIMEOUT;
+	if (all)
+		amdvi_invalidate_all(u);
+	for (i = 0; i < DEVICE_IDS && !all; i++) {
+		amdvi_invalidate_irqs(u, (uint16_t)i);
+		amdvi_invalidate_domain(u, (uint16_t)i);
+	}
+	return amdvi_wait(u) ? OK : ERR_TIMEOUT;
 }
 
 /*
@@ -251,8 +257,7 @@ static enum status start_unit(struct amdvi_unit *u)
 		amdvi_write(u, AMDVI_CONTROL, wanted_control(&amdvi.ivrs.units[u->index]));
 	u->control = wanted_control(&amdvi.ivrs.units[u->index]) | CONTROL_IOMMU_EN;
 	amdvi_write(u, AMDVI_CONTROL, u->control);
-	forget_everything(u);
-	return amdvi_wait(u) ? OK : ERR_TIMEOUT;
+	return forget_everything(u);
 }
 
 /* Memory is given back only if no unit has been told of it. */

@@ -19,6 +19,7 @@
 #define AMDVI_UNITS_MAX    IVRS_UNITS_MAX
 #define AMDVI_SEGMENTS_MAX 8u
 #define AMDVI_SOURCES_MAX  256u
+#define DEVICE_IDS         65536u
 #define AMDVI_MMIO_SIZE    0x4000u /* with performance counters it is more, which nobody needs */
 
 struct amdvi_unit {

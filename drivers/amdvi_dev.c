@@ -6,8 +6,6 @@
  * A device table entry is two stores of 16 bytes: one half about DMA, one about interrupts. Each is
  * blocked or complete, at any moment that hardware may read it.
  */
-#define DEVICE_IDS 65536u
-
 static uint16_t device_id(struct pci_bdf d)
 {
 	return (uint16_t)(d.bus << 8 | d.device << 3 | d.function);
