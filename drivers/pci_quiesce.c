@@ -141,13 +141,18 @@ static void usb_take(const struct pci_function *f, const struct pci_access *a,
 			mapper->unmap((const void *)u.regs, u.size);
 }
 
-/* Each has an enable bit in its control register; ATS first, since the others build upon it. */
+/*
+ * Each has an enable bit in its control register; ATS first, since the others build upon it. SR-IOV makes
+ * functions that nobody has looked at.
+ */
 static void extended_off(const struct pci_function *f, const struct pci_access *a)
 {
 	static const struct {
 		uint16_t id;
 		uint8_t control;
-	} caps[] = { { PCI_EXT_ATS, 6 }, { PCI_EXT_PRI, 4 }, { PCI_EXT_PASID, 6 } };
+	} caps[] = {
+		{ PCI_EXT_ATS, 6 }, { PCI_EXT_PRI, 4 }, { PCI_EXT_PASID, 6 }, { PCI_EXT_SRIOV, 8 }
+	};
 	uint32_t i;
 
 	for (i = 0; i < ARRAY_SIZE(caps) && f->pcie; i++) {

@@ -109,7 +109,7 @@ struct pci_mapper {
 
 /*
  * Before anything is given away: no bus mastering, no MSI and no INTx of any device but those `in_use`
- * and the chipset's; USB controllers are taken over from the firmware; ATS, PASID and PRI are off.
+ * and the chipset's; USB controllers are taken over from the firmware; ATS, PASID, PRI and SR-IOV are off.
  * Called before the IOMMUs are turned on, since the firmware may use devices up to then. Takes up to a
  * second for each USB controller that the firmware does not let go.
  */

@@ -233,7 +233,7 @@ static void test_quiesce(void **state)
 			      *bridge = model_bridge(0, 3, 1, 1);
 	struct model_function *isa = model_add(0, 31, 0, 0x060100),
 			      *sd = model_add(0, 5, 0, 0x080501);
-	uint16_t ats, pri, pasid;
+	uint16_t ats, pri, pasid, sriov;
 
 	(void)state;
 	model_msi(nic);
@@ -242,6 +242,9 @@ static void test_quiesce(void **state)
 	ats = model_ext(nic, PCI_EXT_ATS, 8);
 	pri = model_ext(nic, PCI_EXT_PRI, 16);
 	pasid = model_ext(nic, PCI_EXT_PASID, 8);
+	sriov = model_ext(nic, PCI_EXT_SRIOV, 64);
+	memset(nic->writable + sriov + 8, 0xff, 2);
+	model_put16(nic, sriov + 8u, 9);
 	memset(nic->writable + ats + 6, 0xff, 2);
 	memset(nic->writable + pri + 4, 0xff, 2);
 	memset(nic->writable + pasid + 6, 0xff, 2);
@@ -261,6 +264,7 @@ static void test_quiesce(void **state)
 	assert_int_equal(model_get16(nic, ats + 6u), 0);
 	assert_int_equal(model_get16(nic, pri + 4u), 0);
 	assert_int_equal(model_get16(nic, pasid + 6u), 0);
+	assert_int_equal(model_get16(nic, sriov + 8u), 0);
 	assert_int_equal(model_get16(mine, PCI_COMMAND), 7);
 	assert_int_equal(model_get16(isa, PCI_COMMAND), 7);
 	assert_int_equal(model_get16(sd, PCI_COMMAND), 3 | PCI_COMMAND_NO_INTX);

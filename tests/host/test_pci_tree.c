@@ -469,6 +469,80 @@ static void test_names(void **state)
 	assert_string_equal(pci_reset_name(PCI_RESET_BUS), "bus");
 }
 
+static uint32_t seed;
+
+static uint32_t roll(uint32_t n)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (seed >> 8) % n;
+}
+
+/* Registers of which every bit may be anything, most of it near what is plausible. */
+static void random_function(void)
+{
+	struct model_function *f =
+		model_add((uint8_t)roll(6), (uint8_t)roll(4), (uint8_t)roll(3), NIC);
+	uint32_t i, n = roll(60);
+
+	f->config[PCI_HEADER_TYPE] = (uint8_t)(roll(3) | (roll(2) ? PCI_MULTIFUNCTION : 0));
+	f->config[PCI_SECONDARY] = (uint8_t)roll(8);
+	f->config[PCI_SUBORDINATE] = (uint8_t)roll(8);
+	if (roll(2))
+		model_pcie(f, (uint8_t)roll(16), roll(2));
+	if (roll(2))
+		model_acs(f, (uint16_t)roll(128));
+	for (i = 0; i < n; i++)
+		f->config[4 + roll(0x140)] = (uint8_t)roll(256);
+	for (i = 0; i < n; i++)
+		f->writable[4 + roll(0x140)] = (uint8_t)roll(256);
+	if (!roll(8))
+		f->wrote = vanish;
+}
+
+static void check_tree(const struct pci_tree *t)
+{
+	bool seen[MODEL_FUNCTIONS] = { false };
+	uint32_t i, k;
+
+	for (i = 0; i < t->count; i++) {
+		const struct pci_function *f = &t->f[i];
+
+		assert_true(f->parent == PCI_NO_FUNCTION || f->parent < i);
+		assert_true(f->group < t->count);
+		/* Numbers are given in order, without holes. */
+		assert_true(!f->group || seen[f->group - 1]);
+		seen[f->group] = true;
+		for (k = 0; k < i; k++) {
+			assert_false(pci_same(t->f[k].bdf, f->bdf));
+			if (pci_same(t->f[k].requester, f->requester))
+				assert_int_equal(t->f[k].group, f->group);
+		}
+		assert_true(f->msi <= 246 && f->msix <= 244 && f->pcie <= 244);
+	}
+}
+
+static void test_random_machines(void **state)
+{
+	(void)state;
+	for (uint32_t n = 0; n < 1000; n++) {
+		struct pci_tree *t;
+
+		seed = n;
+		model_clear();
+		model_segments[0].last_bus = 7;
+		model_segments[0].extended = roll(4);
+		for (uint32_t i = 0; i < 24; i++)
+			random_function();
+		t = model_tree();
+		check_tree(t);
+		for (uint32_t i = 0; i < t->count && n < 100; i++) {
+			enum status s = pci_function_reset(t, &t->f[i], &model_segments[0]);
+
+			assert_true(s == OK || s == ERR_UNSUPPORTED || s == ERR_TIMEOUT);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +560,7 @@ int main(void)
 		cmocka_unit_test_setup(test_conventional, setup),
 		cmocka_unit_test_setup(test_bus_reset_choice, setup),
 		cmocka_unit_test_setup(test_names, setup),
+		cmocka_unit_test_setup(test_random_machines, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
