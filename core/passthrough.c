@@ -79,6 +79,16 @@ static void reserve_own(const struct boot_framebuffer *fb)
 	}
 }
 
+static bool is_reserved_for(const struct iommu_reserved *r, struct pci_bdf d)
+{
+	for (uint32_t i = 0; i < r->count; i++) {
+		if (pci_same(r->devices[i], d))
+			return true;
+	}
+	return r->all && d.segment == r->devices[0].segment && d.bus >= r->first_bus &&
+	       d.bus <= r->last_bus;
+}
+
 /*
  * The firmware goes on using such memory through the device, or the device does so without being asked:
  * in a guest it could not. USB controllers have been taken over from the firmware, and of graphics
@@ -87,12 +97,11 @@ static void reserve_own(const struct boot_framebuffer *fb)
 static void reserve_firmware_memory(void)
 {
 	for (uint32_t i = 0; i < iommu_info.reserved_count; i++) {
-		const struct iommu_reserved *r = &iommu_info.reserved[i];
+		for (uint32_t n = 0; n < pci_tree->count; n++) {
+			const struct pci_function *f = &pci_tree->f[n];
 
-		for (uint32_t n = 0; n < r->count; n++) {
-			const struct pci_function *f = pci_tree_find(pci_tree, r->devices[n]);
-
-			if (f && !pci_firmware_lets_go(f))
+			if (is_reserved_for(&iommu_info.reserved[i], f->bdf) &&
+			    !pci_firmware_lets_go(f))
 				pci_tree_reserve(pci_tree, f->bdf,
 						 "the firmware keeps memory for it (RMRR or IVMD)");
 		}

@@ -323,20 +323,22 @@ static uint32_t reserve(const struct dmar *d, uint32_t region, struct iommu_rese
 	struct iommu_reserved e = { .base = g->base, .size = g->size };
 	uint32_t i;
 
-	e.devices[0].segment = g->segment;
 	for (i = 0; i < d->scope_count; i++) {
 		const struct dmar_scope *s = &d->scopes[i];
 
 		if (!s->region || s->owner != region)
 			continue;
-		e.all |= s->secondary != 0;
+		/* An entry is for devices or for one bridge. */
+		if ((s->secondary && e.count) || e.count == IOMMU_RESERVED_DEVICES || e.all) {
+			if (n < max)
+				out[n] = e;
+			n++;
+			e.count = 0;
+		}
+		e.all = s->secondary;
+		e.first_bus = s->secondary;
+		e.last_bus = s->subordinate;
 		e.devices[e.count++] = s->bdf;
-		if (e.count < IOMMU_RESERVED_DEVICES)
-			continue;
-		if (n < max)
-			out[n] = e;
-		n++;
-		e.count = 0;
 	}
 	if (e.count) {
 		if (n < max)

@@ -104,8 +104,8 @@ const struct dmar_scope *dmar_special(const struct dmar *d, enum dmar_scope_kind
 
 /*
  * The regions for iommu_info.reserved. One with many devices takes several entries; one for a bridge
- * is for `all` devices of the segment of devices[0]. Returns how many there are; those from `max` on
- * have not been written.
+ * is for `all` devices below it. Returns how many there are; those from `max` on have not been
+ * written.
  */
 uint32_t dmar_reserved(const struct dmar *d, struct iommu_reserved *out, uint32_t max);
 

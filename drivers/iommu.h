@@ -24,7 +24,7 @@
  */
 #define IOMMU_TIMEOUT_US       1000000
 #define IOMMU_IRQS_PER_DEVICE  256u /* the most that iommu_irq_alloc() gives to one device */
-#define IOMMU_RESERVED_MAX     32u
+#define IOMMU_RESERVED_MAX     64u
 #define IOMMU_RESERVED_DEVICES 8u
 
 struct iommu_env {
@@ -63,7 +63,8 @@ struct iommu_fault {
 struct iommu_reserved {
 	hpa_t base;
 	uint64_t size; /* bytes */
-	bool all;      /* any device of the segment */
+	bool all;      /* as well: any device on these buses of the segment of devices[0] */
+	uint8_t first_bus, last_bus;
 	uint32_t count;
 	struct pci_bdf devices[IOMMU_RESERVED_DEVICES];
 };

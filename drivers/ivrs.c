@@ -459,7 +459,10 @@ uint32_t ivrs_reserved(const struct ivrs *v, struct iommu_reserved *out, uint32_
 
 	for (i = 0; i < v->region_count; i++) {
 		const struct ivrs_region *g = &v->regions[i];
-		struct iommu_reserved e = { .base = g->base, .size = g->size };
+		struct iommu_reserved e = { .base = g->base,
+					    .size = g->size,
+					    .first_bus = (uint8_t)(g->first >> 8),
+					    .last_bus = (uint8_t)(g->last >> 8) };
 
 		e.all = g->last - g->first >= (int)IVMD_MANY_DEVICES;
 		for (id = g->first; id <= g->last; id++) {

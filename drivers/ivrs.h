@@ -124,8 +124,8 @@ const struct ivrs_special *ivrs_special(const struct ivrs *v, enum ivrs_variety 
 
 /*
  * The regions for iommu_info.reserved. One with many devices takes several entries or, if they are
- * very many, is for `all` devices of the segment of devices[0]. Returns how many there are; those
- * from `max` on have not been written.
+ * very many, is for `all` devices of their buses. Returns how many there are; those from `max` on
+ * have not been written.
  */
 uint32_t ivrs_reserved(const struct ivrs *v, struct iommu_reserved *out, uint32_t max);
 

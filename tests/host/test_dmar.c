@@ -365,18 +365,29 @@ static void test_regions_are_no_units(void **state)
 
 static void test_region_of_a_bridge(void **state)
 {
-	struct iommu_reserved r[2];
+	struct iommu_reserved r[8];
 	uint32_t at;
 
 	(void)state;
 	dmar_unit(&b, true, 3, 0xfed90000);
 	at = dmar_rmrr(&b, 3, 0x1000, 0x1fff);
+	dmar_endpoint(&b, 0, 1, 0);
 	dmar_bridge(&b, 0, 3, 0);
+	dmar_bridge(&b, 0, 4, 0);
+	dmar_endpoint(&b, 0, 2, 0);
+	dmar_endpoint(&b, 0, 2, 1);
 	dmar_end(&b, at);
 	add_bridge(bdf(3, 0, 3, 0), 1, 2);
+	add_bridge(bdf(3, 0, 4, 0), 3, 3);
 	parse_ok("");
-	assert_int_equal(dmar_reserved(&d, r, 2), 1);
-	assert_true(r[0].all && r[0].devices[0].segment == 3);
+	assert_int_equal(dmar_reserved(&d, r, 8), 4);
+	assert_true(!r[0].all && r[0].count == 1 && is_bdf(r[0].devices[0], 3, 0, 1, 0));
+	assert_true(r[1].all && r[1].first_bus == 1 && r[1].last_bus == 2);
+	assert_true(r[1].count == 1 && is_bdf(r[1].devices[0], 3, 0, 3, 0));
+	assert_true(r[2].all && r[2].first_bus == 3 && r[2].last_bus == 3 && r[2].count == 1);
+	assert_true(!r[3].all && r[3].count == 2 && is_bdf(r[3].devices[1], 3, 0, 2, 1));
+	for (uint32_t i = 0; i < 4; i++)
+		assert_true(r[i].base.v == 0x1000 && r[i].size == 0x1000);
 }
 
 /* Firmware's RMRRs of exactly eight devices must not give an empty entry. */

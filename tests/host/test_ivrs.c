@@ -298,8 +298,10 @@ static void test_regions(void **state)
 	assert_int_equal(ivrs_reserved(&v, r, 16), 8 + 1 + 1 + 1);
 	assert_true(!r[7].all && r[7].count == 8 && id_of(r[7].devices[7]) == 0x13f);
 	assert_true(r[8].all && r[8].base.v == 0x3000 && r[8].devices[0].segment == 0);
+	assert_true(r[8].first_bus == 1 && r[8].last_bus == 1);
 	assert_true(!r[9].all && r[9].count == 8 && id_of(r[9].devices[7]) == 0xffff);
 	assert_true(r[10].all && r[10].devices[0].segment == 7);
+	assert_true(r[10].first_bus == 0 && r[10].last_bus == 255);
 }
 
 /* ---- Defects ---- */
