@@ -97,7 +97,7 @@ static void device_write(struct mmio *m, gpa_t gpa, uint8_t size, uint64_t value
 	else
 		io_count_unowned(&g->io, gpa.v, true);
 	spin_unlock(&g->lock);
-	vpci_finish(g);
+	(void)vpci_finish(g);
 }
 
 static void die_in_page_walk(struct vcpu *v, const struct tdp_exit *e)

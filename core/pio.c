@@ -25,7 +25,8 @@ static uint64_t port_read(struct vcpu *v, uint16_t port, uint8_t size)
 	return value & (~0ull >> (64 - 8 * size));
 }
 
-static void port_write(struct vcpu *v, uint16_t port, uint8_t size, uint64_t value)
+/* Whether it took long: there are requests to look at before anything else is done. */
+static bool port_write(struct vcpu *v, uint16_t port, uint8_t size, uint64_t value)
 {
 	struct guest *g = v->guest;
 	const struct io_region *r;
@@ -38,7 +39,7 @@ static void port_write(struct vcpu *v, uint16_t port, uint8_t size, uint64_t val
 	else
 		io_count_unowned(&g->io, port, false);
 	spin_unlock(&g->lock);
-	vpci_finish(g);
+	return vpci_finish(g);
 }
 
 /* INS and OUTS, element by element. */
@@ -47,6 +48,7 @@ struct string {
 	const struct pio_exit *e;
 	struct vcpu_sregs s;
 	uint8_t address_size, segment;
+	bool slow;
 };
 
 /* The hardware need not tell address size and segment. False: the fetch has injected a fault. */
@@ -97,7 +99,7 @@ static bool element(struct string *t)
 	} else {
 		if (walk_read(t->v, &t->s, gla, &value, e->size, 0) != OK)
 			return false;
-		port_write(t->v, e->port, e->size, value);
+		t->slow = port_write(t->v, e->port, e->size, value);
 	}
 	offset += t->v->rflags & RFLAGS_DF ? -(uint64_t)e->size : e->size;
 	emulate_reg_write(gpr, reg, false, t->address_size, offset);
@@ -119,7 +121,7 @@ static void string_exit(struct vcpu *v, const struct pio_exit *e)
 		return;
 	}
 	left = emulate_reg_read(v->gpr, GPR_RCX, false, t.address_size);
-	for (burst = 0; left && burst < STRING_BURST; burst++) {
+	for (burst = 0; left && burst < STRING_BURST && !t.slow; burst++) {
 		if (!element(&t))
 			return;
 		left--;

@@ -106,15 +106,17 @@ void vpci_allow_dma(struct guest *g);
 void vpci_stop(struct guest *g);
 
 /*
- * For who emulates an access, after it has given the guest's lock back: do what takes long.
- * A reset of a function takes up to a second of the calling core.
+ * For who emulates an access, after it has given the guest's lock back: do what takes long, and say
+ * whether there was any. A reset of a function takes up to a second of the calling core.
  */
 void vpci_do_resets(struct guest *g);
 
-static inline void vpci_finish(struct guest *g)
+static inline bool vpci_finish(struct guest *g)
 {
-	if (g->vpci && __atomic_load_n(&g->vpci->resets, __ATOMIC_RELAXED))
-		vpci_do_resets(g);
+	if (!g->vpci || !__atomic_load_n(&g->vpci->resets, __ATOMIC_RELAXED))
+		return false;
+	vpci_do_resets(g);
+	return true;
 }
 
 #endif
