@@ -164,6 +164,9 @@ enum status amdvi_attach(struct pci_bdf d, uint16_t domain, hpa_t root)
 	if (s != OK)
 		return s;
 	alias = amdvi_alias(x);
+	/* What may send NMIs may send them to any core: IOAPICs and units, not what has their id. */
+	if (x->nmi || alias->nmi)
+		return ERR_BUSY;
 	if (x->attached || conflicts(x, domain, root) || conflicts(alias, domain, root))
 		return ERR_BUSY;
 	open_for(x, domain, root);

@@ -148,7 +148,7 @@ static enum status unit_nmi(struct amdvi_unit *u, uint32_t apic_id)
 	uint16_t id = (uint16_t)(u->bdf.bus << 8 | u->bdf.device << 3 | u->bdf.function);
 	enum status s = amdvi_source_by_id(amdvi_segment(u->bdf.segment), id, id, &x);
 
-	if (s != OK || !u->pci)
+	if (s != OK || !u->pci || x->attached || x->users)
 		return ERR_UNSUPPORTED;
 	if (!x->nmi) {
 		x->nmi = true;

@@ -200,6 +200,8 @@ enum status amdvi_ioapic_nmi(uint32_t ioapic_id, unsigned pin, uint32_t apic_id,
 			       special->device_id, special->device_id, &x);
 	if (s != OK)
 		return s;
+	if (x->attached || x->users)
+		return ERR_BUSY;
 	if (!x->nmi) {
 		x->nmi = true;
 		amdvi_update(x);

@@ -321,6 +321,25 @@ static void test_ioapic(void **state)
 	assert_no_msi(0, 0x4002, 0x400);
 }
 
+/* A function that has the id of an IOAPIC: as a guest's it could send NMIs to all cores. */
+static void test_ioapic_is_nobodys(void **state)
+{
+	const struct pci_bdf d = function(0, IOAPIC_SELF);
+	hpa_t root;
+	uint64_t rte;
+
+	(void)state;
+	start(1);
+	root = make_table(0, 1, 0);
+	assert_int_equal(amdvi_ops.attach(d, 1, root), OK);
+	assert_int_equal(amdvi_ops.ioapic_nmi(IOAPIC_ID, 4, 3, &rte), ERR_BUSY);
+	assert_no_msi(0, IOAPIC_SELF, 0x400);
+	amdvi_ops.detach(d);
+	assert_int_equal(amdvi_ops.ioapic_nmi(IOAPIC_ID, 4, 3, &rte), OK);
+	assert_int_equal(amdvi_ops.attach(d, 1, root), ERR_BUSY);
+	assert_no_dma(0, IOAPIC_SELF, 0);
+}
+
 /* Functions with one alias share its interrupts; messages come from either id. */
 static void test_alias(void **state)
 {
@@ -562,6 +581,7 @@ int main(void)
 		cmocka_unit_test_setup(test_x2apic, setup),
 		cmocka_unit_test_setup(test_nmi, setup),
 		cmocka_unit_test_setup(test_ioapic, setup),
+		cmocka_unit_test_setup(test_ioapic_is_nobodys, setup),
 		cmocka_unit_test_setup(test_alias, setup),
 		cmocka_unit_test_setup(test_faults, setup),
 		cmocka_unit_test_setup(test_fault_kinds, setup),
