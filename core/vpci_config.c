@@ -60,6 +60,16 @@ uint32_t vpci_config_read(struct vpci_device *d, uint32_t reg, uint8_t size)
 	return (v >> 8 * (reg & 3)) & (~0u >> (32 - 8 * size));
 }
 
+/* A BAR that the guest has not been given may be anywhere: over ports of others, too. */
+static bool ports_are_given(const struct vpci_device *d)
+{
+	for (unsigned i = 0; i < PCI_BARS; i++) {
+		if (d->host->bars[i].io && d->host->bars[i].size && !d->bars[i].size)
+			return false;
+	}
+	return true;
+}
+
 /*
  * What the real register is to be. SERR# would be an NMI of the machine, and INTx belongs to
  * core/vpci_irq.h.
@@ -71,6 +81,8 @@ static uint16_t host_command(const struct vpci_device *d, uint16_t now)
 	if (d->life != VPCI_ALIVE)
 		return (uint16_t)v;
 	v |= d->command & COMMAND_DECODE;
+	if (!ports_are_given(d))
+		v &= ~(uint32_t)PCI_COMMAND_IO;
 	if (d->dma_allowed)
 		v |= d->command & PCI_COMMAND_MASTER;
 	return (uint16_t)v;

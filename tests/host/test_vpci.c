@@ -170,6 +170,11 @@ static void what_is_not_needed_is_not_shown(void **state)
 	ecam_set(1, 0x30, 4, ~0u);
 	assert_int_equal(ecam_get(1, 0x18, 4), 0);
 	assert_int_equal(ecam_get(1, 0x30, 4), 0);
+	/* Nor is it decoded, wherever that would be. */
+	decode(1, 3);
+	assert_int_equal(ecam_get(1, 4, 2), 3);
+	assert_int_equal(real(DISK, 4, 2) & 3, 2);
+	assert_int_equal(real(DISK, 0x30, 4) & 1, 0);
 }
 
 /* ------------------------------------------------------------------ the header */
