@@ -212,6 +212,24 @@ static uint16_t domain_of(const struct guest *g)
 	return (uint16_t)(g->index + 1);
 }
 
+/* What the user has accepted, and might have forgotten. */
+static void warn_unsafe(const struct guest *g)
+{
+	char at[PCI_BDF_TEXT];
+
+	for (uint32_t i = 0; i < g->device_count; i++) {
+		const struct pci_function *f = g->devices[i];
+
+		if (!iommu_covers(f->requester))
+			log_warn("guest %s: device %s has no IOMMU: no DMA, no MSI (iommu=unsafe)",
+				 g->config->name, bdf(f->bdf, at));
+		else if (!iommu_info.irq_remap)
+			log_warn("guest %s: device %s can send any interrupt to any core "
+				 "(iommu=unsafe)",
+				 g->config->name, bdf(f->bdf, at));
+	}
+}
+
 enum status passthrough_create(struct guest *g)
 {
 	const struct assign_guest *a = assigned ? &assigned[g->index] : NULL;
@@ -227,6 +245,7 @@ enum status passthrough_create(struct guest *g)
 	for (uint32_t i = 0; i < a->count; i++)
 		g->devices[i] = a->function[i];
 	g->device_count = a->count;
+	warn_unsafe(g);
 	s = vpci_create(g, (const struct pci_function *const *)g->devices, a->slot, a->count);
 	if (s != OK)
 		log_error("guest %s: its PCI bus cannot be made%s", g->config->name,

@@ -139,17 +139,20 @@ static unsigned count_messages(const struct vpci_irqs *q)
 enum status vpci_irq_create(struct vpci_irqs *q, struct guest *g, const struct pci_function *host,
 			    const struct pci_access *access, uint8_t slot)
 {
-	enum status s;
+	/* A message is a write to memory, which a device that nothing contains may not do at all. */
+	bool messages = iommu_covers(host->requester);
+	enum status s = OK;
 
 	memset(q, 0, sizeof(*q));
 	q->guest = g;
 	q->host = host;
 	q->access = access;
-	if (host->msi) {
+	if (messages && host->msi) {
 		q->msi = true;
 		q->msi_host = vpci_irq_read16(q, host->msi + MSI_CONTROL);
 	}
-	s = vpci_msix_create(q);
+	if (messages)
+		s = vpci_msix_create(q);
 	if (s != OK)
 		return s;
 	vpci_intx_create(q, slot);

@@ -187,6 +187,11 @@ enum status iommu_irq_alloc(struct pci_bdf d, unsigned count, unsigned *first)
 	return OK;
 }
 
+bool iommu_covers(struct pci_bdf d unused)
+{
+	return true;
+}
+
 void iommu_irq_free(struct pci_bdf d, unsigned first, unsigned count)
 {
 	(void)d;

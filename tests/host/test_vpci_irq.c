@@ -60,6 +60,16 @@ static void expect_silence(void)
 		assert_false(fx.irq[i].valid);
 }
 
+/* A device that may not write to memory can't send messages: the guest is to use INTx. */
+static void test_not_contained(void **state)
+{
+	(void)state;
+	fx_create(&(struct fx_shape){ .bare = true, .msi = true, .entries = 4, .table = 0x1000 });
+	assert_false(fx.q.msi);
+	assert_null(fx.q.table);
+	assert_int_equal(fx.q.count, 0);
+}
+
 static void test_none(void **state)
 {
 	char text[80];
@@ -528,9 +538,9 @@ int main(void)
 		cmocka_unit_test(test_layout),        cmocka_unit_test(test_widths),
 		cmocka_unit_test(test_forged),        cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_low_block),     cmocka_unit_test(test_unsafe),
-		cmocka_unit_test(test_iommu_refuses), cmocka_unit_test(test_life),
-		cmocka_unit_test(test_no_room),       cmocka_unit_test(test_describe),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_not_contained), cmocka_unit_test(test_iommu_refuses),
+		cmocka_unit_test(test_life),          cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_describe),      cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

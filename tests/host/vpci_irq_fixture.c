@@ -288,6 +288,12 @@ enum status iommu_irq_alloc(struct pci_bdf d, unsigned count, unsigned *first)
 	return OK;
 }
 
+bool iommu_covers(struct pci_bdf d)
+{
+	assert_int_equal(d.bus, fx.f.requester.bus);
+	return !fx.bare;
+}
+
 void iommu_irq_free(struct pci_bdf d, unsigned first, unsigned count)
 {
 	unsigned i;
@@ -397,6 +403,7 @@ void fx_power_on(const struct fx_shape *s)
 	memset(&fx, 0, sizeof(fx));
 	mock_reset(CPU_VENDOR_INTEL, 3, FX_APIC);
 	iommu_info.irq_remap = true;
+	fx.bare = s->bare;
 	fx.pages = 8;
 	fx.access.read = config_read;
 	fx.access.write = config_write;

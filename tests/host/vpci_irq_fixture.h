@@ -33,6 +33,7 @@ struct fx_record {
 };
 
 struct fx {
+	bool bare;
 	struct vpci_irqs q;
 	struct pci_function f;
 	struct pci_access access;
@@ -56,6 +57,7 @@ struct fx {
 extern struct fx fx;
 
 struct fx_shape {
+	bool bare; /* no IOMMU above it */
 	bool msi, msi64, masking;
 	uint8_t log2_messages;
 	uint16_t entries;    /* 0: no MSI-X */
