@@ -222,6 +222,8 @@ static void write_control(struct model_unit *m, uint64_t v)
 
 	/* The rings' memory is not to be changed while they are on; that is checked below. */
 	m->control = v;
+	assert_true(!BIT_AT(v, 17) || BIT_AT(m->efr, 7));
+	assert_true(!BIT_AT(v, 50) || (BIT_AT(m->efr, 2) && BIT_AT(v, 17)));
 	if (m->stuck)
 		return;
 	if (BIT_AT(v, 0) && BIT_AT(v, 2) && !BIT_AT(m->status, 0))

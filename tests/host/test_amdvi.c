@@ -32,9 +32,43 @@ static void test_attach(void **state)
 	amdvi_ops.detach(function(0, DEVICE));
 	assert_true(model_idle());
 	assert_blocked(0, DEVICE);
+	assert_int_equal(model.unit[0].dte[DEVICE].q[0] >> 61, 0);
 	for (uint64_t i = 0; i < 4; i++)
 		assert_no_dma(0, DEVICE, 0x100 + i);
 	amdvi_ops.detach(function(0, DEVICE));
+}
+
+/* The same ids behind other units and in other segments. */
+static void test_units(void **state)
+{
+	hpa_t root, other;
+
+	(void)state;
+	start(ALL_UNITS);
+	root = make_table(0x100, 1, 0x7000);
+	other = make_table(0x100, 1, 0x9000);
+	assert_int_equal(amdvi_ops.attach(function(0, DEVICE), 1, root), OK);
+	assert_int_equal(amdvi_ops.attach(function(0, FAR), 1, root), OK);
+	assert_int_equal(amdvi_ops.attach(function(1, DEVICE), 2, other), OK);
+	assert_int_equal(amdvi_ops.attach(function(1, FAR), 2, other), OK);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_dma(0, DEVICE, 0x100, 0x7000);
+		assert_dma(1, FAR, 0x100, 0x7000);
+		assert_dma(2, DEVICE, 0x100, 0x9000);
+		assert_dma(2, FAR, 0x100, 0x9000);
+		amdvi_ops.detach(function(0, FAR));
+		assert_no_dma(1, FAR, 0x100);
+		assert_dma(2, FAR, 0x100, 0x9000);
+		amdvi_ops.detach(function(1, FAR));
+		assert_no_dma(2, FAR, 0x100);
+		assert_dma(0, DEVICE, 0x100, 0x7000);
+		amdvi_ops.detach(function(1, DEVICE));
+		assert_no_dma(2, DEVICE, 0x100);
+		assert_dma(0, DEVICE, 0x100, 0x7000);
+		assert_int_equal(amdvi_ops.attach(function(0, FAR), 1, root), OK);
+		assert_int_equal(amdvi_ops.attach(function(1, FAR), 2, other), OK);
+		assert_int_equal(amdvi_ops.attach(function(1, DEVICE), 2, other), OK);
+	}
 }
 
 static void test_attach_errors(void **state)
@@ -74,6 +108,11 @@ static void test_next_guest(void **state)
 	first = make_table(0x100, 1, 0x7000);
 	second = make_table(0x100, 1, 0x9000);
 	model.probe = keep_reading;
+	/* A new guest's domain is flushed even so. */
+	assert_int_equal(amdvi_ops.attach(function(0, OTHER), 0x12, first), OK);
+	assert_int_equal(model.unit[0].last_pages[0], 0x3000001200000000);
+	assert_int_equal(model.unit[0].last_pages[1], 0x7ffffffffffff003);
+	amdvi_ops.detach(function(0, OTHER));
 	for (unsigned i = 0; i < 3; i++) {
 		assert_int_equal(amdvi_ops.attach(function(0, DEVICE), 1, first), OK);
 		assert_dma(0, DEVICE, 0x100, 0x7000);
@@ -96,8 +135,12 @@ static hpa_t whole;
 static void either(void)
 {
 	uint64_t hpa;
-	enum model_result r = model_dma(0, DEVICE, 0x100000, true, &hpa);
+	enum model_result r;
 
+	/* Caches may forget at any time, too. */
+	model.unit[0].dte[DEVICE].valid = false;
+	model.unit[0].tlb_count = 0;
+	r = model_dma(0, DEVICE, 0x100000, true, &hpa);
 	assert_true(r == MODEL_BLOCKED || (r == MODEL_DONE && hpa == 0x7000000));
 }
 
@@ -114,6 +157,7 @@ static void test_attach_is_atomic(void **state)
 static void test_flush(void **state)
 {
 	struct gfn_range range = { 0x101, 0x102 };
+	uint32_t count;
 	hpa_t root;
 
 	(void)state;
@@ -137,7 +181,9 @@ static void test_flush(void **state)
 	amdvi_ops.flush(8, &range, 1);
 	assert_dma(0, DEVICE, 0x102, 0x7002);
 	range = (struct gfn_range){ 0x102, 0x102 };
+	count = model.unit[0].pages;
 	amdvi_ops.flush(7, &range, 1);
+	assert_int_equal(model.unit[0].pages, count);
 	/* Entries that point to tables are forgotten as well. */
 	*entry_of(root, 0x100, 2) = 0;
 	range = (struct gfn_range){ 0x100, 0x101 };
@@ -299,6 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_attach, setup),
+		cmocka_unit_test_setup(test_units, setup),
 		cmocka_unit_test_setup(test_attach_errors, setup),
 		cmocka_unit_test_setup(test_next_guest, setup),
 		cmocka_unit_test_setup(test_attach_is_atomic, setup),

@@ -7,11 +7,12 @@
 #include "amdvi_fixture.h"
 
 #define DEVICE 0x0218
-#define OTHER  0x0300
+#define OTHER  0xfffe
 
 static void test_denies_all(void **state)
 {
 	static const uint16_t ids[] = { 0, 1, 0xa0, DEVICE, ALIAS, ALIAS + 1, 0x7fff, 0xffff };
+	const uint64_t *table;
 
 	(void)state;
 	start(ALL_UNITS);
@@ -24,6 +25,10 @@ static void test_denies_all(void **state)
 		assert_no_dma(0, (uint16_t)id, 0);
 		assert_no_msi(0, (uint16_t)id, 0);
 	}
+	/* Not only because nothing is mapped. */
+	table = hpa_to_virt(HPA(model.unit[0].devtab & ~0xfffull));
+	for (uint32_t id = 0; id < 65536; id++)
+		assert_int_equal(table[id * 4] >> 61, 0);
 }
 
 static void test_info(void **state)

@@ -92,6 +92,9 @@ static void old_or_new(void)
 {
 	struct model_msi out;
 
+	/* Caches may forget at any time, too. */
+	model.unit[0].irt_count = 0;
+	model.unit[0].dte[DEVICE].valid = false;
 	assert_int_equal(model_msi(0, DEVICE, msi.address, msi.data, &out), MODEL_DONE);
 	assert_true((out.apic_id == allowed[0] && out.vector == allowed[0] + 0x40) ||
 		    (out.apic_id == allowed[1] && out.vector == allowed[1] + 0x40));
@@ -162,11 +165,14 @@ static void test_allocation(void **state)
 /* The table is given back only when nobody looks at it any more; a device may try all the time. */
 static void keep_sending(void)
 {
+	static uint8_t next;
 	struct model_msi out;
 
-	model_msi(0, DEVICE, 0xfee00000, 0, &out);
-	model_msi(0, ALIAS + 1, 0xfee00000, 0, &out);
-	model_msi(0, ALIAS, 0xfee00000, 0, &out);
+	for (unsigned i = 0; i < 2; i++, next++) {
+		model_msi(0, DEVICE, 0xfee00000, i ? next : 0, &out);
+		model_msi(0, ALIAS + 1, 0xfee00000, i ? next : 0, &out);
+		model_msi(0, ALIAS, 0xfee00000, i ? next : 0, &out);
+	}
 }
 
 static void test_table_is_forgotten(void **state)
@@ -491,10 +497,19 @@ static void test_late_event(void **state)
 	while (!amdvi_ops.next_fault(&f))
 		;
 	assert_int_equal(f.address, 0x7000);
+	/* Once around, what was there before is not the event. */
+	for (unsigned i = 0; i < 256; i++) {
+		model_dma(0, DEVICE, 0x5000, false, &hpa);
+		assert_true(amdvi_ops.next_fault(&f));
+	}
+	model.unit[0].late_event = true;
+	model_dma(0, DEVICE, 0x6000, false, &hpa);
+	assert_false(amdvi_ops.next_fault(&f));
 	/* A tail beyond the ring is no reason to read there. */
 	model.unit[0].event_tail = 0x7fff0;
 	for (unsigned i = 0; i < 1000; i++)
 		amdvi_ops.next_fault(&f);
+	assert_int_equal(model.unit[0].event_head, 0xff0);
 }
 
 static void test_fault_nmi(void **state)
@@ -560,8 +575,8 @@ static void test_fault_nmi_impossible(void **state)
 	start(2);
 	assert_int_equal(amdvi_ops.fault_nmi(255), ERR_UNSUPPORTED);
 	assert_int_equal(amdvi_ops.fault_nmi(5), ERR_UNSUPPORTED);
-	model_dma(1, FAR, 0x5000, false, &hpa);
 	amdvi_ops.fault_mask(false);
+	model_dma(1, FAR, 0x5000, false, &hpa);
 	assert_int_equal(model.unit[1].interrupts, 0);
 	model_dma(0, DEVICE, 0x5000, false, &hpa);
 	assert_int_equal(model.unit[0].interrupts, 1);
