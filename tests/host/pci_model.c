@@ -135,10 +135,14 @@ static void store(struct model_function *f, uint32_t reg, unsigned width, uint32
 	}
 }
 
-/* What a write sets off. */
+/* What a write sets off. A device that sleeps does nothing but wake. */
 static void act(struct model_function *f, uint32_t reg, unsigned width, uint32_t v,
 		uint8_t old_power)
 {
+	bool asleep = old_power && f->config[f->pm + 4] & 3;
+
+	if (asleep)
+		return;
 	if (f->pcie && reg == f->pcie + PCIE_CONTROL && width == 2 && v & 0x8000 &&
 	    model_get32(f, f->pcie + PCIE_CAPABILITIES) & BIT(28))
 		reset_function(f);

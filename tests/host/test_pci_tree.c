@@ -83,7 +83,7 @@ static void test_scan(void **state)
 	endpoint(1, 5, NVME);        /* a link has no device 5: an echo */
 	model_add(2, 0, 0, NIC);     /* in a bridge's range, but not behind it */
 	model_bridge(4, 8, 4, 4);    /* points at itself */
-	model_bridge(4, 9, 0, 0);    /* points up */
+	model_bridge(4, 9, 2, 2);    /* points up */
 	model_bridge(4, 10, 4, 255); /* claims too much */
 	model_add(0, 3, 1, NIC);     /* no function 0 */
 	nvme->config[PCI_INTERRUPT + 1] = 1;
@@ -191,6 +191,9 @@ static void test_bad_capabilities(void **state)
 	model_put32(f, 0x100, 0x1041000d); /* next: itself's end, then a circle */
 	model_put32(f, 0x104, 0x10010001);
 	assert_int_equal(get(model_scan(), f)->acs, 0x100);
+	model_put32(f, 0x100, 0x10410001);
+	assert_int_equal(get(model_scan(), f)->acs, 0);
+	model_put32(f, 0xfc, 0x0001000d);
 	model_put32(f, 0x100, 0x0ff10001); /* into the 256 bytes */
 	assert_int_equal(get(model_scan(), f)->acs, 0);
 	model_segments[0].extended = false;
