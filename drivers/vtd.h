@@ -45,10 +45,11 @@ struct vtd_line {
 struct vtd {
 	struct page_budget *budget;
 	uint32_t count;
-	bool snoops;      /* all units see the caches; else tables are written back */
-	bool irq_remap;   /* all units remap interrupts, and the machine does */
-	bool x2apic;      /* destinations have 32 bits */
-	bool nmi, masked; /* faults are announced; but not now */
+	bool snoops;         /* all units see the caches; else tables are written back */
+	bool irq_remap;      /* all units remap interrupts, and the machine does */
+	bool x2apic;         /* destinations have 32 bits */
+	bool nmi, masked;    /* faults are announced; but not now */
+	uint32_t fault_turn; /* the unit to ask for faults next */
 	unsigned line_count;
 	struct vtd_line line[VTD_OWN_LINES];
 	struct dmar dmar;

@@ -2,7 +2,7 @@
 #include "drivers/vtd.h"
 
 /* Primary fault logging (VT-d specification, 7.2.1). */
-#define FIRST_IRQ_REASON 0x20
+#define IS_IRQ_REASON(r) (((r)&0xf0) == 0x20)
 
 static const char *const dma_reasons[] = {
 	[0x1] = "nothing of its bus may reach memory",
@@ -42,12 +42,12 @@ static const struct {
 static const char *reason_text(uint8_t reason)
 {
 	const char *text = NULL;
+	unsigned low = reason & 0xf;
 
-	if (reason < ARRAY_SIZE(dma_reasons))
+	if (IS_IRQ_REASON(reason) && low < ARRAY_SIZE(irq_reasons))
+		text = irq_reasons[low];
+	else if (reason < ARRAY_SIZE(dma_reasons))
 		text = dma_reasons[reason];
-	else if (reason >= FIRST_IRQ_REASON &&
-		 reason - FIRST_IRQ_REASON < (int)ARRAY_SIZE(irq_reasons))
-		text = irq_reasons[reason - FIRST_IRQ_REASON];
 	return text ? text : "unknown reason";
 }
 
@@ -106,8 +106,7 @@ static void decode(const struct vtd_unit *u, uint64_t lo, uint64_t hi, struct io
 	out->source = (struct pci_bdf){ u->segment, (uint8_t)(sid >> 8), sid >> 3 & 31, sid & 7 };
 	out->reason = FRCD_REASON(hi);
 	out->text = reason_text(out->reason);
-	out->interrupt = out->reason >= FIRST_IRQ_REASON &&
-			 out->reason - FIRST_IRQ_REASON < (int)ARRAY_SIZE(irq_reasons);
+	out->interrupt = IS_IRQ_REASON(out->reason);
 	out->address = out->interrupt ? FRCD_INDEX(lo) : lo & PAGE_MASK;
 	out->write = !out->interrupt && !(hi & (FRCD_HI_READ | FRCD_HI_T2));
 }
@@ -149,12 +148,15 @@ static bool take_unit(struct vtd_unit *u, uint32_t status, struct iommu_fault *o
 	return false;
 }
 
+/* In turns, so that a flood at one unit does not hide what the others have to say. */
 bool vtd_next_fault(struct iommu_fault *out)
 {
-	for_each_vtd_unit (u) {
+	for (uint32_t i = 0; i < vtd.count; i++) {
+		struct vtd_unit *u = &vtd.unit[vtd.fault_turn];
 		uint32_t status = vtd_read32(u->regs + VTD_FSTS);
 
-		*out = (struct iommu_fault){ .unit = (uint32_t)(u - vtd.unit) };
+		*out = (struct iommu_fault){ .unit = vtd.fault_turn };
+		vtd.fault_turn = (vtd.fault_turn + 1) % vtd.count;
 		if (take_record(u, status, out) || take_unit(u, status, out))
 			return true;
 	}

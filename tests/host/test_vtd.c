@@ -120,34 +120,42 @@ static void test_detach_in_a_storm(void **state)
 	map_page(new, GPA_A, HPA_A + 0x9000, 3);
 	storm_source = DISK;
 	assert_int_equal(vtd_ops.attach(DISK, 1, old), OK);
+	assert_true(model_dma(u, DISK, GPA_A, true, &hpa));
 	model.adversary = storm;
 	vtd_ops.detach(DISK);
 	model.adversary = NULL;
+	assert_int_equal(u->writes_under_way, 0);
+	for (unsigned i = 0; i < MODEL_CACHE; i++)
+		assert_false(u->iotlb[i].valid || u->context[i].valid);
 	assert_int_equal(vtd_ops.attach(NIC, 1, new), OK);
 	assert_true(model_dma(u, NIC, GPA_A, true, &hpa));
 	assert_int_equal(hpa, HPA_A + 0x9000);
 	assert_false(model_dma(u, DISK, GPA_A, true, &hpa));
 }
 
+/* From one domain to another, whose tables must never be seen as the first one's. */
 static void test_attach_in_a_storm(void **state)
 {
-	hpa_t root;
+	hpa_t first, second;
 	uint64_t hpa;
 
 	(void)state;
 	model.unit[1].ecap &= ~ECAP_C;
 	start_ok();
-	root = new_root();
-	map_page(root, GPA_A, HPA_A, 3);
+	first = new_root();
+	second = new_root();
+	map_page(first, GPA_A, HPA_A, 3);
+	map_page(second, GPA_A, HPA_A + 0x9000, 3);
+	assert_int_equal(vtd_ops.attach(NIC, 1, first), OK);
+	assert_int_equal(vtd_ops.attach(DISK, 1, first), OK);
+	vtd_ops.detach(DISK);
 	storm_source = DISK;
 	model.adversary = storm;
-	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(vtd_ops.attach(DISK, 1, root), OK);
-		vtd_ops.detach(DISK);
-	}
-	assert_int_equal(vtd_ops.attach(DISK, 1, root), OK);
+	assert_int_equal(vtd_ops.attach(DISK, 2, second), OK);
 	model.adversary = NULL;
 	assert_true(model_dma(&model.unit[1], DISK, GPA_A, true, &hpa));
+	assert_int_equal(hpa, HPA_A + 0x9000);
+	assert_true(model_dma(&model.unit[1], NIC, GPA_A, true, &hpa));
 	assert_int_equal(hpa, HPA_A);
 }
 

@@ -22,10 +22,13 @@ static unsigned requests_passed, messages_passed;
 /* Devices go on all the time. The model fails the test if a unit that was on is ever off. */
 static void attack(struct model_unit *u)
 {
+	static unsigned turn;
+	const struct pci_bdf another = { u == &model.unit[2], 0x80 + turn++ % 64, 1, 0 };
 	struct model_irq irq;
 	uint64_t hpa;
 
 	requests_passed += model_dma(u, DISK, GPA_A, true, &hpa);
+	requests_passed += model_dma(u, another, GPA_A, true, &hpa);
 	messages_passed += model_msi(u, DISK, 0xfee00018, 5, &irq);
 	messages_passed += model_msi(u, DISK, 0xfee00000, 0x40, &irq);
 }
@@ -39,6 +42,8 @@ static void check_all_blocked(void)
 		attack(u);
 		assert_int_equal(requests_passed, 0);
 		assert_int_equal(messages_passed, 0);
+		for (unsigned n = 0; n < MODEL_CACHE; n++)
+			assert_false(u->iotlb[n].valid || u->context[n].valid);
 		assert_false(u->pmen & PMEN_PRS);
 		assert_int_equal(u->gsts & (GCMD_TE | GCMD_IRE | GCMD_QIE | GCMD_CFI),
 				 GCMD_TE | GCMD_IRE | GCMD_QIE);
@@ -54,7 +59,7 @@ static void take_over(bool cfi)
 		model_firmware(&model.unit[i], cfi);
 	requests_passed = messages_passed = 0;
 	attack(&model.unit[1]);
-	assert_int_equal(requests_passed, 1);
+	assert_int_equal(requests_passed, 2);
 	assert_int_equal(messages_passed, cfi ? 2 : 1);
 	model.adversary = attack;
 	start_ok();
@@ -86,6 +91,33 @@ static void test_firmware_without_delay(void **state)
 	for (unsigned i = 0; i < MODEL_UNITS; i++)
 		model.unit[i].slow = 0;
 	take_over(true);
+}
+
+/* The old tables are gone when translation is all that is wanted, and commands take no time. */
+static void test_firmware_on_no_remapping(void **state)
+{
+	struct model_unit *u = &model.unit[MODEL_UNITS - 1];
+	uint64_t hpa;
+
+	(void)state;
+	dmar_flags = 0;
+	u->slow = 0;
+	model_firmware(u, false);
+	u->gsts &= ~GCMD_IRE;
+	u->had_remapping = false;
+	assert_true(model_dma(u, DISK, GPA_A, true, &hpa));
+	start_ok();
+	for (unsigned n = 0; n < MODEL_CACHE; n++)
+		assert_false(u->iotlb[n].valid || u->context[n].valid);
+}
+
+/* The new tables are in memory before the unit looks there. */
+static void test_firmware_on_write_buffer(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < MODEL_UNITS; i++)
+		model.unit[i].cap |= CAP_RWBF;
+	take_over(false);
 }
 
 /* Units of any other width than legacy mode's must be turned off for a moment. */
@@ -367,6 +399,8 @@ int main(void)
 		T(test_firmware_on),
 		T(test_firmware_on_old_format),
 		T(test_firmware_without_delay),
+		T(test_firmware_on_no_remapping),
+		T(test_firmware_on_write_buffer),
 		T(test_firmware_in_another_mode),
 		T(test_firmware_queue_broken),
 		T(test_firmware_faults_forgotten),

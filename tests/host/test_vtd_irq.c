@@ -117,6 +117,10 @@ static void test_forged(void **state)
 	assert_true(vtd_ops.next_fault(&fault));
 	assert_int_equal(fault.reason, 0x22);
 	assert_int_equal(fault.address, 1);
+	other.data = 8191;
+	blocked(DISK, other);
+	assert_true(vtd_ops.next_fault(&fault));
+	assert_int_equal(fault.reason, 0x22);
 	other.data = 8192;
 	blocked(DISK, other);
 	assert_true(vtd_ops.next_fault(&fault));
@@ -185,7 +189,7 @@ static void test_free_blocks(void **state)
 
 	(void)state;
 	start_ok();
-	alloc(GPU, 1);
+	alloc(GPU, 2);
 	for (unsigned i = 0; i < ARRAY_SIZE(counts); i++) {
 		unsigned first = alloc(DISK, counts[i]), used = 0;
 
@@ -288,6 +292,11 @@ static void test_forged_in_a_storm(void **state)
 	model.adversary = forge;
 	first = alloc(DISK, 1);
 	storm_msi = route(DISK, first, 1, 0x41);
+	vtd_ops.irq_free(DISK, first, 1);
+	/* Again, without what the unit has cached of it before. */
+	model.adversary = NULL;
+	route(DISK, alloc(DISK, 1), 1, 0x41);
+	model.adversary = forge;
 	vtd_ops.irq_free(DISK, first, 1);
 	model.adversary = NULL;
 	assert_int_equal(forged, 0);
@@ -412,7 +421,7 @@ static void test_fault_decoded(void **state)
 		u1->fsts = FSTS_PPF;
 		assert_true(vtd_ops.next_fault(&f));
 		assert_non_null(f.text);
-		assert_int_equal(f.interrupt, reason >= 0x20 && reason <= 0x26);
+		assert_int_equal(f.interrupt, reason >= 0x20 && reason <= 0x2f);
 	}
 }
 
@@ -443,6 +452,25 @@ static void test_fault_overflow(void **state)
 	}
 }
 
+/* Faults at one unit, however many, do not hide those at another. */
+static void test_fault_flood(void **state)
+{
+	struct iommu_fault f;
+	unsigned seen = 0;
+	uint64_t hpa;
+
+	(void)state;
+	start_ok();
+	assert_false(model_dma(&model.unit[2], FAR, 0x1000, true, &hpa));
+	for (unsigned i = 0; i < MODEL_UNITS; i++) {
+		assert_false(model_dma(&model.unit[0], GPU, 0x1000, true, &hpa));
+		assert_false(model_dma(u1, DISK, 0x1000, true, &hpa));
+		assert_true(vtd_ops.next_fault(&f));
+		seen |= 1u << f.unit;
+	}
+	assert_int_equal(seen, 7);
+}
+
 static void test_unit_faults(void **state)
 {
 	struct iommu_fault f;
@@ -471,6 +499,7 @@ static void test_fault_nmi(void **state)
 	assert_false(model_dma(u1, DISK, 0x1000, true, &hpa));
 	assert_int_equal(u1->nmis, 0);
 	assert_true(vtd_ops.next_fault(&f));
+	assert_int_equal(vtd_ops.fault_nmi(7), OK);
 	assert_int_equal(vtd_ops.fault_nmi(0x1234), OK);
 	assert_int_equal(u1->feaddr, 0xfee34000);
 	assert_int_equal(u1->feuaddr, 0x1200);
@@ -522,6 +551,7 @@ int main(void)
 		T(test_ioapic_without_remapping),
 		T(test_fault_decoded),
 		T(test_fault_overflow),
+		T(test_fault_flood),
 		T(test_unit_faults),
 		T(test_fault_nmi),
 		T(test_fault_nmi_far),

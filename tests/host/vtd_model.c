@@ -465,36 +465,52 @@ static bool do_wait(uint64_t lo, uint64_t hi)
 	return true;
 }
 
-/* One descriptor, whenever software looks the other way. */
+static bool run_descriptor(struct model_unit *u, uint64_t at)
+{
+	uint64_t lo = read_qword(u, (u->iqa & PAGE_MASK) + at);
+	uint64_t hi = read_qword(u, (u->iqa & PAGE_MASK) + at + 8);
+	bool good = false;
+
+	u->descriptors++;
+	adversary(u);
+	switch (lo & 0xf) {
+	case DESC_CONTEXT:
+		good = do_context(u, lo);
+		break;
+	case DESC_IOTLB:
+		good = do_iotlb(u, lo, hi);
+		break;
+	case DESC_IEC:
+		good = do_iec(u, lo);
+		break;
+	case DESC_WAIT:
+		good = do_wait(lo, hi);
+		break;
+	}
+	adversary(u);
+	if (!good)
+		u->fsts |= FSTS_IQE;
+	return good;
+}
+
+/*
+ * A part of the queue, whenever software looks the other way: all up to a wait, the last first since
+ * only waits order anything, or one wait.
+ */
 static void run_queue(struct model_unit *u)
 {
-	if (!u->stuck && u->gsts & GCMD_QIE && !(u->fsts & FSTS_IQE) && u->iqh != u->iqt) {
-		uint64_t lo = read_qword(u, (u->iqa & PAGE_MASK) + u->iqh);
-		uint64_t hi = read_qword(u, (u->iqa & PAGE_MASK) + u->iqh + 8);
-		bool good = false;
+	uint64_t end = u->iqh, count = 0;
 
-		u->descriptors++;
-		adversary(u);
-		switch (lo & 0xf) {
-		case DESC_CONTEXT:
-			good = do_context(u, lo);
-			break;
-		case DESC_IOTLB:
-			good = do_iotlb(u, lo, hi);
-			break;
-		case DESC_IEC:
-			good = do_iec(u, lo);
-			break;
-		case DESC_WAIT:
-			good = do_wait(lo, hi);
-			break;
-		}
-		adversary(u);
-		if (!good)
-			u->fsts |= FSTS_IQE;
-		else
-			u->iqh = (u->iqh + 16) % PAGE_SIZE;
+	if (u->stuck || !(u->gsts & GCMD_QIE) || u->fsts & FSTS_IQE || u->iqh == u->iqt)
+		return;
+	while (end != u->iqt && (read_qword(u, (u->iqa & PAGE_MASK) + end) & 0xf) != DESC_WAIT) {
+		end = (end + 16) % PAGE_SIZE;
+		count++;
 	}
+	for (uint64_t i = count ? count : 1; i > 0; i--)
+		if (!run_descriptor(u, (u->iqh + (i - 1) * 16) % PAGE_SIZE))
+			return;
+	u->iqh = (u->iqh + (count ? count : 1) * 16) % PAGE_SIZE;
 }
 
 /* ------------------------------------------------------------------ registers */
