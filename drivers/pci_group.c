@@ -23,10 +23,10 @@ static struct pci_function *parent_of(struct pci_tree *t, const struct pci_funct
 }
 
 /*
- * What the capability does not have does not exist in that function and needs no control: only what can
- * be turned on must be on. It is read back, because there are ports whose registers lie.
+ * What the capability does not have does not exist in that function and needs no control. The register
+ * is read back, because there are ports where it lies.
  */
-static bool enable_acs(const struct pci_function *f, const struct pci_access *a)
+bool pci_acs_enable(const struct pci_function *f, const struct pci_access *a)
 {
 	uint16_t needed, control;
 
@@ -42,7 +42,7 @@ static bool enable_acs(const struct pci_function *f, const struct pci_access *a)
 /* Nothing passes from one function of the device, or from one port, to another. */
 static bool isolates(const struct pci_function *f, const struct pci_access *a)
 {
-	bool on = enable_acs(f, a);
+	bool on = pci_acs_enable(f, a);
 
 	if (!f->pcie)
 		return false;

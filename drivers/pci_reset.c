@@ -194,14 +194,17 @@ static void restore_bars(const struct pci_function *f, const struct pci_access *
 	}
 }
 
-/* As a driver expects to find it: a packet size that fits the way up, among others. */
-static void restore(const struct pci_function *f, const struct pci_access *a)
+/*
+ * As a driver expects to find it: a packet size that fits the way up, among others; and no nearer to
+ * the device's other functions than before, which may be another guest's. False: it is.
+ */
+static bool restore(const struct pci_function *f, const struct pci_access *a)
 {
 	pci_write16(a, f->bdf, PCI_COMMAND, PCI_COMMAND_NO_INTX);
 	restore_bars(f, a);
 	pci_write16(a, f->bdf, PCI_CACHE_LINE, f->cache_line);
 	if (!f->pcie)
-		return;
+		return true;
 	/* Errors are not reported: the chipset would tell the firmware, or stop the machine. */
 	pci_write16(a, f->bdf, f->pcie + PCIE_CONTROL,
 		    f->control & (uint16_t) ~(DO_FLR | ERROR_REPORT));
@@ -209,6 +212,7 @@ static void restore(const struct pci_function *f, const struct pci_access *a)
 		pci_write16(a, f->bdf, f->pcie + PCIE_CONTROL2, f->control2);
 	if (f->link)
 		pci_write16(a, f->bdf, f->pcie + PCIE_LINK_CONTROL, f->link);
+	return !f->acs || pci_acs_enable(f, a) || !f->acs_on;
 }
 
 /* Whether a reset of `f` resets `o`. */
@@ -233,9 +237,7 @@ enum status pci_function_reset(const struct pci_tree *t, const struct pci_functi
 	for (i = 0; i < t->count; i++) {
 		if (!meets(f, &t->f[i]))
 			continue;
-		if (wait_answer(&t->f[i], a))
-			restore(&t->f[i], a);
-		else
+		if (!wait_answer(&t->f[i], a) || !restore(&t->f[i], a))
 			s = ERR_TIMEOUT;
 	}
 	return s;

@@ -96,6 +96,33 @@ static void test_flr(void **state)
 	assert_int_equal(model_get16(f, f->pcie + PCIE_LINK_CONTROL), 0x0041);
 }
 
+static void lose_acs(struct model_function *f, uint32_t reg, unsigned width)
+{
+	(void)width;
+	if (reg == f->ext_end + 6u)
+		model_put16(f, reg, 0);
+}
+
+/* What keeps the device's functions apart is off after a reset, and another guest may have the next. */
+static void test_acs_is_back(void **state)
+{
+	struct model_function *f = add(0, 1);
+
+	(void)state;
+	model_pcie(f, PCIE_ENDPOINT, true);
+	model_acs(f, 0x1d);
+	f->config[PCI_HEADER_TYPE] |= PCI_MULTIFUNCTION;
+	model_ready();
+	t = model_tree();
+	assert_true(pci_tree_find(t, f->bdf)->acs_on);
+	assert_int_equal(model_get16(f, f->ext_end + 6u), 0x1d);
+	assert_int_equal(reset(f), OK);
+	check_after(f);
+	assert_int_equal(model_get16(f, f->ext_end + 6u), 0x1d);
+	f->wrote = lose_acs;
+	assert_int_equal(reset(f), ERR_TIMEOUT);
+}
+
 /* Half a second of all ones, or of "not yet", is fine; silence is not. */
 static void test_slow(void **state)
 {
@@ -443,6 +470,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_flr, setup),
+		cmocka_unit_test_setup(test_acs_is_back, setup),
 		cmocka_unit_test_setup(test_slow, setup),
 		cmocka_unit_test_setup(test_pending_for_ever, setup),
 		cmocka_unit_test_setup(test_other_kinds, setup),
