@@ -5,7 +5,7 @@
  */
 #include "core/vpci_priv.h"
 
-/* What the guest can set; of these, only the first three ever reach the device, and bit 10. */
+/* What the guest can set. Parity and SERR# stay what they are in the device. */
 #define COMMAND_DECODE  (PCI_COMMAND_IO | PCI_COMMAND_MEMORY)
 #define COMMAND_PARITY  BIT(6)
 #define COMMAND_SERR    BIT(8)
@@ -71,21 +71,21 @@ static bool ports_are_given(const struct vpci_device *d)
 }
 
 /*
- * What the real register is to be. SERR# would be an NMI of the machine, and INTx belongs to
- * core/vpci_irq.h.
+ * What the lower byte of the real register is to be. The upper one is core/vpci_irq.h's, whose INTx
+ * may come and go at any time.
  */
-static uint16_t host_command(const struct vpci_device *d, uint16_t now)
+static uint8_t host_command(const struct vpci_device *d, uint8_t now)
 {
-	uint32_t v = now & ~(COMMAND_DECODE | PCI_COMMAND_MASTER | COMMAND_SERR);
+	uint32_t v = now & ~(COMMAND_DECODE | PCI_COMMAND_MASTER);
 
 	if (d->life != VPCI_ALIVE)
-		return (uint16_t)v;
+		return (uint8_t)v;
 	v |= d->command & COMMAND_DECODE;
 	if (!ports_are_given(d))
 		v &= ~(uint32_t)PCI_COMMAND_IO;
 	if (d->dma_allowed)
 		v |= d->command & PCI_COMMAND_MASTER;
-	return (uint16_t)v;
+	return (uint8_t)v;
 }
 
 /* The ROM is decoded only while the guest wants it: it may share a decoder with other BARs. */
@@ -103,15 +103,15 @@ static void apply_rom(const struct vpci_device *d)
 
 void vpci_config_apply(struct vpci_device *d)
 {
-	uint16_t now = pci_read16(d->access, d->host->bdf, PCI_COMMAND);
-	uint16_t next = host_command(d, now);
+	uint8_t now = pci_read8(d->access, d->host->bdf, PCI_COMMAND);
+	uint8_t next = host_command(d, now);
 
 	/* Nobody reaches registers that are not decoded: on before they appear, off afterwards. */
-	pci_write16(d->access, d->host->bdf, PCI_COMMAND, next | (now & COMMAND_DECODE));
+	pci_write8(d->access, d->host->bdf, PCI_COMMAND, next | (now & COMMAND_DECODE));
 	apply_rom(d);
 	vpci_map(d->guest->vpci);
 	if (now & ~next & COMMAND_DECODE)
-		pci_write16(d->access, d->host->bdf, PCI_COMMAND, next);
+		pci_write8(d->access, d->host->bdf, PCI_COMMAND, next);
 }
 
 static void write_command(struct vpci_device *d, struct vpci_write w)
@@ -161,8 +161,19 @@ void vpci_config_write(struct vpci_device *d, uint32_t reg, uint8_t size, uint32
 		vpci_caps_write(d, reg, size, value);
 }
 
+/* SERR# would be an NMI of the machine. */
+static void keep_errors(const struct vpci_device *d)
+{
+	uint8_t high = pci_read8(d->access, d->host->bdf, PCI_COMMAND + 1);
+
+	if (high & COMMAND_SERR >> 8)
+		pci_write8(d->access, d->host->bdf, PCI_COMMAND + 1,
+			   high & (uint8_t) ~(COMMAND_SERR >> 8));
+}
+
 void vpci_config_reset(struct vpci_device *d)
 {
+	keep_errors(d);
 	d->command = 0;
 	d->line = 0xff; /* unknown: the guest asks _PRT */
 	d->power = 0;
