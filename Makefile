@@ -345,7 +345,7 @@ coverage: ## line and branch coverage of mm/ by its host tests
 # tests/mutants/*.txt, one at a time, each until a test of the second-level MMU fails.
 MUTANTS = $(PYTHON) tools/mutants.py --build $(BUILD) --cc '$(CC)' --cflags '$(HOST_CFLAGS)' \
 	$(K:%=-k %)
-mutants: ## put faults into mm/: do the tests notice? (K=substring selects)
+mutants: ## put faults into mm/ and the IOMMUs' drivers: do the tests notice? (K=substring selects)
 	$(Q)$(MUTANTS)
 mutants-check: ## does each fault of tests/mutants/ still fit the sources?
 	$(Q)$(MUTANTS) --check

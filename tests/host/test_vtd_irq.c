@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "drivers/vtd.h"
 #include "vtd_fixture.h"
 
 static struct model_unit *const u1 = &model.unit[1];
@@ -356,9 +357,9 @@ static void test_ioapic(void **state)
 	assert_int_equal(irq.dest, 300);
 	assert_int_equal(vtd_ops.ioapic_nmi(2, 5, ~0u, &again), ERR_RANGE);
 	assert_int_equal(vtd_ops.ioapic_nmi(3, 4, 1, &rte), ERR_NOT_FOUND);
-	for (unsigned pin = 6; pin < 12; pin++)
+	for (unsigned pin = 6; pin < 4 + VTD_OWN_LINES; pin++)
 		assert_int_equal(vtd_ops.ioapic_nmi(2, pin, 1, &rte), OK);
-	assert_int_equal(vtd_ops.ioapic_nmi(2, 12, 1, &rte), ERR_NOMEM);
+	assert_int_equal(vtd_ops.ioapic_nmi(2, 100, 1, &rte), ERR_NOMEM);
 	assert_int_equal(vtd_ops.ioapic_nmi(2, 11, 1, &rte), OK);
 }
 
