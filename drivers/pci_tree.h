@@ -71,6 +71,9 @@ void pci_tree_scan(struct pci_tree *t, const struct pci_access *a);
  */
 void pci_tree_group(struct pci_tree *t, const struct pci_access *(*access)(uint16_t segment));
 
+/* Turn on what ACS has to keep a function from its neighbours. False: there is none, or it stays off. */
+bool pci_acs_enable(const struct pci_function *f, const struct pci_access *a);
+
 /* For the log: "12 functions, 9 groups, 3 given to guests". */
 void pci_tree_summary(const struct pci_tree *t, char *text, size_t size);
 
