@@ -278,7 +278,8 @@ def main():
     parser.add_argument("--cflags", default="")
     parser.add_argument("--check", action="store_true", help="only: does each mutant apply?")
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
-    parser.add_argument("--tests", default="test_(mm|vtd|amdvi|dmar|ivrs|pci)(_.*)?$", metavar="REGEX", help="host tests to run")
+    parser.add_argument("--tests", default="test_(mm|vtd|amdvi|dmar|ivrs|pci|vpci|vioapic)(_.*)?$",
+                        metavar="REGEX", help="host tests to run")
     parser.add_argument("-k", action="append", default=[], metavar="TEXT",
                         help="only mutants with TEXT in their names")
     parser.add_argument("-j", type=int, default=os.cpu_count(), help="mutants at a time")

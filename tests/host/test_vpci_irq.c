@@ -81,7 +81,7 @@ static void test_none(void **state)
 	assert_int_equal(fx.q.count, 0);
 	assert_int_equal(vpci_msi_read(&fx.q, 0, 4), ~0u);
 	assert_int_equal(vpci_msix_read(&fx.q, 0, 4), ~0u);
-	vpci_msi_write(&fx.q, CONTROL, 2, ENABLE);
+	program(MESSAGE(5), 0x41, ENABLE);
 	vpci_msix_write(&fx.q, CONTROL, 2, 0x8000);
 	vpci_irq_reset(&fx.q);
 	assert_true(vpci_irq_describe(&fx.q, 0, text, sizeof(text)));

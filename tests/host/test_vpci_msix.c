@@ -24,6 +24,9 @@ static const struct fx_shape five = { .entries = ENTRIES, .table = TABLE, .pba =
 static const struct fx_shape both = {
 	.msi = true, .log2_messages = 2, .entries = 3, .table = TABLE, .pba = 0x1800
 };
+static const struct fx_shape more = {
+	.msi = true, .log2_messages = 2, .entries = ENTRIES, .table = TABLE, .pba = 0x1800
+};
 
 static uint32_t at(unsigned entry, unsigned offset)
 {
@@ -442,6 +445,14 @@ static void test_both(void **state)
 	control(ENABLE);
 	expect(0, 6, 0x44);
 	assert_int_equal(fx_find_last(FX_BLOCK, FX_FIRST + 3) >= 0, 1);
+	/* What is written to MSI while it is off does not disturb MSI-X. */
+	vpci_msi_write(&fx.q, 4, 4, MESSAGE(4));
+	expect(0, 6, 0x44);
+	/* A block for several messages is a power of two, whatever the table says. */
+	fx_create(&more);
+	assert_int_equal(fx.q.count, 8);
+	assert_int_equal(fx.alloc_count, 8);
+	assert_int_equal(vpci_msix_read(&fx.q, CONTROL, 2), 4);
 }
 
 static void test_unsafe(void **state)
@@ -506,6 +517,8 @@ static void test_broken(void **state)
 		fx_power_on(&five);
 		switch (i) {
 		case 0:
+			/* The expansion ROM is no place for it. */
+			fx.f.bars[PCI_ROM] = fx.f.bars[FX_BAR];
 			fx.config[FX_MSIX + 4] = (TABLE & 0xff) | 6;
 			break;
 		case 1:
