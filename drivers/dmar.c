@@ -136,11 +136,15 @@ static void read_scopes(const struct dmar_parser *p, uint32_t at, uint32_t end,
 			p->d->scopes_lost++;
 			continue;
 		}
-		/* Firmware calls some devices bridges that are none, such as non-transparent ones. */
-		if (s.kind == DMAR_SCOPE_BRIDGE &&
-		    !bridge_buses(p, s.bdf, &s.secondary, &s.subordinate)) {
-			s.secondary = s.subordinate = 0;
-			warn_at(p, "DMAR names a bridge that is none", at);
+		/*
+		 * Firmware calls some devices bridges that are none, such as non-transparent ones; and
+		 * there is nothing below a bridge that it has not configured.
+		 */
+		if (s.kind == DMAR_SCOPE_BRIDGE) {
+			if (!p->env->bridge(p->env->ctx, s.bdf, &s.secondary, &s.subordinate))
+				warn_at(p, "DMAR names a bridge that is none", at);
+			if (!bridge_buses(p, s.bdf, &s.secondary, &s.subordinate))
+				s.secondary = s.subordinate = 0;
 		}
 		add_scope(p, &s, at);
 	}
