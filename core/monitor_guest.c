@@ -272,6 +272,8 @@ void cmd_mem(int argc, char **argv)
 
 static void print_region(const struct io_region *r, const char *space)
 {
+	if (!r->size)
+		return;
 	monitor_print("  %s %#6llx-%#llx  %s\n", space, (ull)r->base, (ull)(r->base + r->size - 1),
 		      r->name);
 }
@@ -288,6 +290,10 @@ void cmd_io(int argc, char **argv)
 		print_region(&m->ports[i], "port");
 	for (uint32_t i = 0; i < m->mmio_count; i++)
 		print_region(&m->mmio[i], "mmio");
+	for (uint32_t i = 0; i < m->dynamic_port_count; i++)
+		print_region(&m->dynamic_ports[i], "port");
+	for (uint32_t i = 0; i < m->dynamic_count; i++)
+		print_region(&m->dynamic[i], "mmio");
 	for (uint32_t i = 0; i < IO_UNOWNED && m->unowned[i].count; i++)
 		monitor_print("  unowned %s %#llx: %llu accesses\n",
 			      m->unowned[i].mmio ? "mmio" : "port", (ull)m->unowned[i].address,

@@ -32,8 +32,11 @@ struct vpci_bar {
 	bool next;          /* ... or will, in the layout that is being made */
 	uint64_t mapped_at; /* valid if `mapped` */
 	uint64_t next_at;   /* valid if `next` */
-	volatile uint8_t
-		*own; /* mapped for Lamina, which forwards; NULL: the guest has its pages */
+	/* Of a BAR smaller than a page: */
+	volatile uint8_t *own; /* mapped for Lamina, which forwards; NULL: it is not small */
+	bool alone;            /* nothing else is in its real page, which it begins */
+	bool direct;           /* the guest has the page; valid if `mapped` ... */
+	bool next_direct;      /* ... or `next` */
 };
 
 struct vpci_cap {

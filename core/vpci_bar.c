@@ -57,6 +57,27 @@ static const char *check_place(const struct pci_function *f, const struct pci_ba
 	return NULL;
 }
 
+/* Is nothing else in the page of a small BAR? If it does not begin the page, who knows what does. */
+static bool is_alone(const struct pci_function *f, unsigned index)
+{
+	const struct pci_bar *bar = &f->bars[index];
+
+	if (bar->base & ~PAGE_MASK)
+		return false;
+	for (uint32_t i = 0; i < pci_tree->count; i++) {
+		const struct pci_function *other = &pci_tree->f[i];
+
+		for (unsigned n = 0; n <= PCI_BARS; n++) {
+			const struct pci_bar *b = &other->bars[n];
+
+			if (b->size && !b->io && (other != f || n != index) &&
+			    overlap(bar->base, PAGE_SIZE, b->base, b->size))
+				return false;
+		}
+	}
+	return true;
+}
+
 static enum status create_bar(struct vpci_device *d, unsigned index, const struct pci_bar *bar)
 {
 	struct vpci_bar *b = &d->bars[index];
@@ -76,11 +97,12 @@ static enum status create_bar(struct vpci_device *d, unsigned index, const struc
 	if (index < PCI_BARS)
 		b->flags = (uint8_t)(pci_read32(d->access, d->host->bdf, PCI_BAR0 + 4 * index) &
 				     (bar->io ? BAR_IO : BAR_MEM_FLAGS));
-	/* The rest of its page may be another device's: Lamina itself reads and writes it. */
+	/* The rest of its page may be another device's: then Lamina itself reads and writes it. */
 	if (!bar->io && bar->size < PAGE_SIZE) {
 		b->own = hyp_mem_map(HPA(bar->base), bar->size, ACCESS_RW, MEM_UC);
 		if (!b->own)
 			return ERR_NOMEM;
+		b->alone = is_alone(d->host, index);
 	}
 	return OK;
 }

@@ -4,8 +4,8 @@
  * is looked at after each change, so what had no place because something was in the way gets one as
  * soon as that has gone.
  *
- * Whole pages of a BAR are a slot of their own and need no exit. The pages of an MSI-X table trap, and so do
- * BARs smaller than a page: their page may hold several of them.
+ * Whole pages of a BAR are a slot of their own and need no exit. The pages of an MSI-X table trap. So do BARs
+ * smaller than a page, unless they are the only one in their page, in the machine and in the guest.
  */
 #include <stdio.h>
 
@@ -66,7 +66,7 @@ static struct vpci_bar *find_small(const struct vpci_page *page, uint32_t offset
 
 	for_each_bar(page->vpci, d, b)
 	{
-		if (b->own && b->mapped && gpa >= b->mapped_at &&
+		if (b->own && b->mapped && !b->direct && gpa >= b->mapped_at &&
 		    gpa + size <= b->mapped_at + b->size) {
 			*owner = d;
 			return b;
@@ -246,7 +246,7 @@ static struct slot make_slot(const struct vpci_device *d, const struct vpci_bar 
 	const struct pci_bar *bar = &d->host->bars[index_of(d, b)];
 	struct slot s = {
 		.base = gpa_to_gfn(GPA(b->address + part->from)),
-		.npages = (part->to - part->from) >> PAGE_SHIFT,
+		.npages = ALIGN_UP(part->to - part->from, PAGE_SIZE) >> PAGE_SHIFT,
 		.type = MEM_UC,
 	};
 
@@ -289,6 +289,23 @@ static struct slot page_slot(const struct vpci *p, const struct vpci_page *page)
 			      .kind = SLOT_EMULATED,
 			      .handler = (uint16_t)(IO_DYNAMIC + (page - p->pages)),
 			      .name = "pci-small" };
+}
+
+/* May the guest have the whole page? Not if it wants another BAR in it. */
+static bool wants_direct(struct vpci *p, const struct vpci_device *owner, const struct vpci_bar *b)
+{
+	const struct vpci_bar *other;
+	struct vpci_device *d;
+
+	if (!b->own || !b->alone || b->address & ~PAGE_MASK || has_table(owner, b))
+		return false;
+	for_each_bar(p, d, other)
+	{
+		if (other != b && other->own && vpci_decodes(d, index_of(d, other)) &&
+		    page_of(other->address) == b->address)
+			return false;
+	}
+	return true;
 }
 
 /* The page that the BAR is to be in, made if need be. False: it cannot be there. */
@@ -354,8 +371,10 @@ static struct change plan(struct vpci *p)
 
 		if (is_io(b))
 			continue;
-		b->next = b->mapped && on && b->mapped_at == b->address;
 		b->next_at = b->address;
+		b->next_direct = wants_direct(p, d, b);
+		b->next = b->mapped && on && b->mapped_at == b->address &&
+			  b->direct == b->next_direct;
 		c.leave += b->mapped && !b->next;
 		c.enter += on && !b->next;
 	}
@@ -371,7 +390,7 @@ static void leave(struct vpci *p, struct slot_txn *txn)
 
 	for_each_bar(p, d, b)
 	{
-		if (is_io(b) || b->own || !b->mapped || b->next)
+		if (is_io(b) || (b->own && !b->direct) || !b->mapped || b->next)
 			continue;
 		split(d, b, part);
 		for (unsigned i = 0; i < ARRAY_SIZE(part); i++) {
@@ -410,7 +429,8 @@ static unsigned enter(struct vpci *p, struct slot_txn *txn)
 	{
 		if (is_io(b) || b->next || !vpci_decodes(d, index_of(d, b)))
 			continue;
-		b->next = b->own ? place_small(p, txn, b) : place_large(p, txn, d, b);
+		b->next = b->own && !b->next_direct ? place_small(p, txn, b)
+						    : place_large(p, txn, d, b);
 		if (!b->next)
 			tell(d, b);
 		count += b->next;
@@ -447,6 +467,7 @@ static void publish(struct vpci *p)
 			continue;
 		b->mapped = b->next;
 		b->mapped_at = b->next_at;
+		b->direct = b->next_direct;
 	}
 	for (unsigned i = 0; i < VPCI_PAGES; i++) {
 		struct vpci_page *page = &p->pages[i];

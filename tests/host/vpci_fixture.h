@@ -63,6 +63,7 @@ extern unsigned uncovered; /* the device that no IOMMU is above of */
 /* Make everything, up to where the guest would run; or step by step. */
 void fixture_start(void);
 void fixture_prepare(void);
+void fixture_run(void);
 void fixture_tree(void); /* after changes of fake[].f */
 enum status fixture_create(const uint8_t *slots);
 
