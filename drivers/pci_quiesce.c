@@ -137,8 +137,7 @@ static void usb_take(const struct pci_function *f, const struct pci_access *a,
 		return;
 	take[kind](&u);
 	if (mapper->unmap)
-		if (mapper->unmap)
-			mapper->unmap((const void *)u.regs, u.size);
+		mapper->unmap((const void *)u.regs, u.size);
 }
 
 /*
