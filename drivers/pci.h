@@ -112,6 +112,7 @@ bool pci_read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t index,
 #define PCI_EXT_ATS   0x000f
 #define PCI_EXT_SRIOV 0x0010
 #define PCI_EXT_PRI   0x0013
+#define PCI_EXT_REBAR 0x0015
 #define PCI_EXT_PASID 0x001b
 
 /* Offset of a capability in the standard list, 0 if absent. Endless lists end. */

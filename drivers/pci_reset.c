@@ -24,6 +24,13 @@
 #define PM_D3HOT   3
 #define PM_KEEPS   0x0008 /* No_Soft_Reset */
 
+#define REBAR_CONTROL    8 /* of the first of them; the number is in it */
+#define REBAR_STRIDE     8
+#define REBAR_INDEX(v)   ((v)&7)
+#define REBAR_COUNT(v)   ((v) >> 5 & 7)
+#define REBAR_SIZE       0x3f00u /* 2^n MiB */
+#define REBAR_SIZE_SHIFT 8
+
 #define MSI_CONTROL  2
 #define MSI_ENABLE   0x0001
 #define MSIX_ENABLE  0x8000
@@ -178,6 +185,29 @@ static void start_reset(const struct pci_tree *t, const struct pci_function *f,
 	delay_ms(RESET_MS);
 }
 
+/*
+ * Resizable BARs have their default sizes again, which may be more than what the bridge above and the
+ * other devices leave room for.
+ */
+static void restore_sizes(const struct pci_function *f, const struct pci_access *a)
+{
+	uint32_t i, at = f->pcie ? pci_find_extended(a, f->bdf, PCI_EXT_REBAR) : 0;
+	uint32_t count = at ? REBAR_COUNT(pci_read32(a, f->bdf, at + REBAR_CONTROL)) : 0;
+
+	for (i = 0; i < count && i < PCI_BARS; i++) {
+		uint32_t reg = at + REBAR_CONTROL + i * REBAR_STRIDE;
+		uint32_t old = pci_read32(a, f->bdf, reg), v = old & ~REBAR_SIZE;
+		uint32_t bar = REBAR_INDEX(old);
+		uint64_t size = bar < PCI_BARS ? f->bars[bar].size : 0;
+
+		if (size < 1u << 20)
+			continue;
+		v |= (uint32_t)__builtin_ctzll(size >> 20) << REBAR_SIZE_SHIFT;
+		if (v != old)
+			pci_write32(a, f->bdf, reg, v);
+	}
+}
+
 static void restore_bars(const struct pci_function *f, const struct pci_access *a)
 {
 	uint32_t i, reg;
@@ -201,6 +231,7 @@ static void restore_bars(const struct pci_function *f, const struct pci_access *
 static bool restore(const struct pci_function *f, const struct pci_access *a)
 {
 	pci_write16(a, f->bdf, PCI_COMMAND, PCI_COMMAND_NO_INTX);
+	restore_sizes(f, a);
 	restore_bars(f, a);
 	pci_write16(a, f->bdf, PCI_CACHE_LINE, f->cache_line);
 	if (!f->pcie)

@@ -123,6 +123,33 @@ static void test_acs_is_back(void **state)
 	assert_int_equal(reset(f), ERR_TIMEOUT);
 }
 
+/* A resized BAR would be as large as it first was, over whatever lies behind it. */
+static void test_sizes_are_back(void **state)
+{
+	struct model_function *f = add(0, 1);
+	uint16_t at;
+
+	(void)state;
+	model_bar(f, 4, 0x40000000, 8u << 20);
+	model_pcie(f, PCIE_ENDPOINT, true);
+	at = model_ext(f, PCI_EXT_REBAR, 4 + 3 * 8);
+	model_put32(f, at + 4u, 0xfff0);
+	f->writable[at + 9] = f->writable[at + 17] = f->writable[at + 25] = 0x3f;
+	/* Three: BAR 4; BAR 0, which is no such BAR; and 7, which is none at all. */
+	model_put32(f, at + 8u, 4 | 3 << 5);
+	model_put32(f, at + 16u, 0);
+	model_put32(f, at + 24u, 7);
+	model_ready();
+	model_put32(f, at + 8u, 4 | 3 << 5 | 3 << 8);
+	model_put32(f, at + 16u, 5 << 8);
+	t = model_tree();
+	assert_int_equal(reset(f), OK);
+	check_after(f);
+	assert_int_equal(model_get32(f, at + 8u), 4 | 3 << 5 | 3 << 8);
+	assert_int_equal(model_get32(f, at + 16u), 0);
+	assert_int_equal(model_get32(f, at + 24u), 7);
+}
+
 /* Half a second of all ones, or of "not yet", is fine; silence is not. */
 static void test_slow(void **state)
 {
@@ -471,6 +498,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_flr, setup),
 		cmocka_unit_test_setup(test_acs_is_back, setup),
+		cmocka_unit_test_setup(test_sizes_are_back, setup),
 		cmocka_unit_test_setup(test_slow, setup),
 		cmocka_unit_test_setup(test_pending_for_ever, setup),
 		cmocka_unit_test_setup(test_other_kinds, setup),
