@@ -7,7 +7,6 @@
 #define STATUS_CAPABILITES BIT(4)
 #define HEADER_TYPE        0x7f
 #define HEADER_BRIDGE      1
-#define ROM_INDEX          6
 #define ROM_ADDRESS        0xfffff800u
 #define CLASS_UART         0x0700
 #define UART_16550         2 /* lowest interface that has FIFOs; 3..6 are its successors */
@@ -158,11 +157,11 @@ static uint32_t size_bar(const struct pci_access *a, struct pci_bdf d, uint32_t 
 static void read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t index,
 		     struct pci_bar *out)
 {
-	uint32_t reg = index == ROM_INDEX ? PCI_ROM_BAR : PCI_BAR0 + 4 * index;
+	uint32_t reg = index == PCI_ROM ? PCI_ROM_BAR : PCI_BAR0 + 4 * index;
 	uint32_t low = pci_read32(a, d, reg), high, ones = ~0xfu;
 	uint64_t mask;
 
-	if (index == ROM_INDEX) {
+	if (index == PCI_ROM) {
 		ones = ROM_ADDRESS;
 	} else if (low & 1) {
 		out->io = true;
@@ -172,7 +171,7 @@ static void read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t inde
 		out->prefetchable = low & BIT(3);
 	}
 	out->base = low & ones;
-	mask = size_bar(a, d, reg, low, index == ROM_INDEX ? ones : ~0u) & ones;
+	mask = size_bar(a, d, reg, low, index == PCI_ROM ? ones : ~0u) & ones;
 	if (out->wide) {
 		high = pci_read32(a, d, reg + 4);
 		out->base |= (uint64_t)high << 32;
@@ -184,18 +183,41 @@ static void read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t inde
 	out->size = mask & -mask;
 }
 
+/* Decoding off; what to write to have it as it was. */
+static uint16_t stop_decoding(const struct pci_access *a, struct pci_bdf d)
+{
+	uint16_t command = pci_read16(a, d, PCI_COMMAND);
+	const uint16_t decode = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+
+	if (command & decode)
+		pci_write16(a, d, PCI_COMMAND, command & (uint16_t)~decode);
+	return command;
+}
+
 bool pci_read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t index, struct pci_bar *out)
 {
 	uint16_t command;
 
 	memset(out, 0, sizeof(*out));
-	if (index > ROM_INDEX)
+	if (index > PCI_ROM)
 		return false;
-	command = pci_read16(a, d, PCI_COMMAND);
-	pci_write16(a, d, PCI_COMMAND, command & (uint16_t) ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	command = stop_decoding(a, d);
 	read_bar(a, d, index, out);
 	pci_write16(a, d, PCI_COMMAND, command);
 	return out->size != 0;
+}
+
+void pci_read_bars(const struct pci_access *a, struct pci_bdf d, struct pci_bar out[PCI_BARS + 1])
+{
+	uint16_t command = stop_decoding(a, d);
+	uint32_t i;
+
+	memset(out, 0, (PCI_BARS + 1) * sizeof(*out));
+	for (i = 0; i <= PCI_ROM; i++) {
+		read_bar(a, d, i, &out[i]);
+		i += out[i].wide;
+	}
+	pci_write16(a, d, PCI_COMMAND, command);
 }
 
 uint8_t pci_find_capability(const struct pci_access *a, struct pci_bdf d, uint8_t id)

@@ -66,6 +66,9 @@ void pci_write32(const struct pci_access *a, struct pci_bdf d, uint32_t reg, uin
  */
 void pci_walk(const struct pci_access *a, bool (*visit)(void *ctx, struct pci_bdf d), void *ctx);
 
+#define PCI_BARS 6u
+#define PCI_ROM  6u /* index of the expansion ROM behind the BARs */
+
 struct pci_bar {
 	bool io;
 	bool wide; /* 64 bits: two registers */
@@ -80,6 +83,9 @@ struct pci_bar {
  */
 bool pci_read_bar(const struct pci_access *a, struct pci_bdf d, uint32_t index,
 		  struct pci_bar *out);
+
+/* All of them at once; a BAR of 64 bits is in its first index. `size` 0: not implemented. */
+void pci_read_bars(const struct pci_access *a, struct pci_bdf d, struct pci_bar out[PCI_BARS + 1]);
 
 /* Registers that more than one file knows (PCI Local Bus Specification 3.0, chapter 6). */
 #define PCI_ID           0x00

@@ -76,16 +76,6 @@ static void read_capabilities(struct pci_function *f, const struct pci_access *a
 		read_pcie(f, a);
 }
 
-static void read_bars(struct pci_function *f, const struct pci_access *a)
-{
-	uint32_t i;
-
-	for (i = 0; i <= PCI_ROM; i++) {
-		if (pci_read_bar(a, f->bdf, i, &f->bars[i]) && f->bars[i].wide)
-			i++;
-	}
-}
-
 static bool answers(const struct pci_access *a, struct pci_bdf d, uint32_t *id)
 {
 	*id = pci_read32(a, d, PCI_ID);
@@ -116,7 +106,7 @@ static bool read_function(struct pci_function *f, const struct pci_access *a)
 		read_capabilities(f, a);
 	/* The machine may depend on what the others decode all the time. */
 	if (!f->reserved)
-		read_bars(f, a);
+		pci_read_bars(a, f->bdf, f->bars);
 	f->reset = pci_function_reset_kind(f, a);
 	return answers(a, f->bdf, &id) && id == ((uint32_t)f->device << 16 | f->vendor);
 }

@@ -11,8 +11,6 @@
 #define PCI_FUNCTIONS_MAX 512u
 #define PCI_NO_FUNCTION   UINT32_MAX
 #define PCI_NO_OWNER      (-1)
-#define PCI_BARS          6u
-#define PCI_ROM           6u /* index of the expansion ROM in `bars` */
 
 /* In the order of preference. */
 enum pci_reset {
