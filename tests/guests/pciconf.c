@@ -135,8 +135,8 @@ static void bars(void)
 
 	if (!check(bdf != PCI_NOWHERE && other != PCI_NOWHERE, "two devices"))
 		return;
-	pci_command(bdf, PCI_COMMAND_MEM, 0);
-	pci_command(other, PCI_COMMAND_MEM, 0);
+	pci_command(bdf, PCI_COMMAND_MEMORY, 0);
+	pci_command(other, PCI_COMMAND_MEMORY, 0);
 	home = pci_bar(bdf, 0);
 	neighbour = pci_bar(other, 0);
 	check(pci_bar_size(bdf, 0) == 0x100000, "size %#llx",
@@ -153,9 +153,9 @@ static void bars(void)
 	pci_set_bar(bdf, 0, FREE);
 	check(*(volatile uint32_t *)FREE == 0x010000ed, "it answers where it was moved");
 	check(*(volatile uint32_t *)home != 0x010000ed, "and no longer where it was");
-	pci_command(bdf, 0, PCI_COMMAND_MEM);
+	pci_command(bdf, 0, PCI_COMMAND_MEMORY);
 	check(*(volatile uint32_t *)FREE != 0x010000ed, "nor anywhere without decoding");
-	pci_command(bdf, PCI_COMMAND_MEM, 0);
+	pci_command(bdf, PCI_COMMAND_MEMORY, 0);
 	for (unsigned n = 0; n < 200; n++)
 		pci_set_bar(bdf, 0, n % 2 ? FREE : home);
 	check(*(volatile uint32_t *)FREE == 0x010000ed, "and after 200 moves");

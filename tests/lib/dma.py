@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""For tests with devices that belong to guests: the small guest `edu` takes orders, and the machine's
-memory is looked at from outside."""
+"""For tests with devices that belong to guests: the small guest `edu` takes orders, and the
+machine's memory is looked at from outside."""
 import os
 import re
 

@@ -24,7 +24,8 @@ SPEED = {"qemu": 1, "bochs": 4}  # how many times longer something may take
 
 class Guest:
     """One [guest] section. `kernel` is a small guest of tests/guests/ by name, "linux" for the
-    stock kernel with the busybox initramfs, or a path; other keys go to the file as they are."""
+    stock kernel with the busybox initramfs, or a path; `initrd` "virtio.img" is one that finds
+    the root file system on a virtio disk, and "" is none. Other keys go to the file as they are."""
 
     def __init__(self, name, kernel, *, memory=None, cores=None, cmdline=None, initrd=None, **keys):
         self.name, self.kernel, self.initrd = name, kernel, initrd
@@ -51,7 +52,8 @@ class Guest:
         return "\\EFI\\lamina\\" + os.path.basename(name)
 
     def files(self, build):
-        known = {"linux": f"{build}/demo/vmlinuz", "busybox": f"{build}/demo/initrd.img"}
+        known = {"linux": f"{build}/demo/vmlinuz", "busybox": f"{build}/demo/initrd.img",
+                 "virtio.img": f"{build}/demo/virtio.img"}
         out = {}
         for name in filter(None, (self.kernel, self.initrd)):
             path = known.get(name) or (name if os.path.isabs(name) else f"{build}/guests/{name}.bin")

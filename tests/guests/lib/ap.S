@@ -3,7 +3,7 @@
  * Where a core starts that the guest wakes up: copied to AP_PAGE, which the SIPI names. In real mode
  * CS is that page, so all addresses are given from there; start_core() fills in ap_cr3 and ap_entry.
  */
-#define AP_PAGE 0x8000
+#define AP_PAGE 0x6000
 #define AT(label) (AP_PAGE + (label) - ap_begin)
 
 	.section .text.ap, "ax"

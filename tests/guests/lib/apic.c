@@ -13,7 +13,7 @@
 #define LVT_PERIODIC BIT(17)
 #define DIVIDE_BY_1  0xb
 
-#define AP_PAGE     0x8000u
+#define AP_PAGE     0x6000u /* which the loader leaves free */
 #define ICR_INIT    0x4500u
 #define ICR_STARTUP 0x4600u
 

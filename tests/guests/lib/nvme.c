@@ -124,7 +124,7 @@ static bool create_queues(uint32_t flags)
 
 bool nvme_init(uint32_t bdf, uint8_t vector)
 {
-	pci_command(bdf, PCI_COMMAND_MEM | PCI_COMMAND_BUS, 0);
+	pci_command(bdf, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
 	regs = (volatile uint8_t *)pci_bar(bdf, 0);
 	set_reg(REG_CC, 0);
 	if (!wait_ready(0))

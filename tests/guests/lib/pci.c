@@ -107,7 +107,7 @@ uint64_t pci_bar_size(uint32_t bdf, unsigned n)
 	uint32_t command = pci_read(bdf, PCI_COMMAND, 2);
 	uint64_t before = pci_bar(bdf, n), mask;
 
-	pci_write(bdf, PCI_COMMAND, 2, command & ~(uint32_t)(PCI_COMMAND_IO | PCI_COMMAND_MEM));
+	pci_write(bdf, PCI_COMMAND, 2, command & ~(uint32_t)(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
 	pci_set_bar(bdf, n, ~0ull);
 	mask = pci_bar(bdf, n) | (is_64(bdf, n) ? 0 : 0xffffffffull << 32);
 	pci_set_bar(bdf, n, before);

@@ -2,32 +2,21 @@
 #ifndef LAMINA_TESTS_PCI_H
 #define LAMINA_TESTS_PCI_H
 
+#include "drivers/pci.h"
 #include "types.h"
 
 /*
- * PCI for small guests: bus 0, functions named by `bdf` as in requester ids. By the ports, which
- * every machine has; pci_ecam_*() by memory, at `ecam=` of the command line or where Lamina has it.
+ * PCI for small guests: bus 0, functions named by `bdf` as in requester ids, registers by the names of
+ * drivers/pci.h. By the ports, which every machine has; pci_ecam_*() by memory, at `ecam=` of the
+ * command line or where Lamina has it.
  */
 #define PCI_BDF(device, function) ((uint32_t)((device) << 3 | (function)))
 #define PCI_NOWHERE               0xffffffffu
 #define PCI_BUS_FUNCTIONS         256u
 
-#define PCI_ID              0x00
-#define PCI_COMMAND         0x04
-#define PCI_STATUS          0x06
-#define PCI_CLASS           0x08
-#define PCI_HEADER_TYPE     0x0e
-#define PCI_BAR(n)          (0x10 + 4 * (n))
-#define PCI_CAPABILITIES    0x34
-#define PCI_LINE            0x3c
-#define PCI_PIN             0x3d
-#define PCI_COMMAND_IO      0x001
-#define PCI_COMMAND_MEM     0x002
-#define PCI_COMMAND_BUS     0x004
-#define PCI_COMMAND_NO_INTX 0x400
-#define PCI_CAP_MSI         0x05
-#define PCI_CAP_EXPRESS     0x10
-#define PCI_CAP_MSIX        0x11
+#define PCI_BAR(n) (0x10 + 4 * (n))
+#define PCI_LINE   0x3c
+#define PCI_PIN    0x3d
 
 uint32_t pci_read(uint32_t bdf, unsigned offset, unsigned size);
 void pci_write(uint32_t bdf, unsigned offset, unsigned size, uint32_t value);
