@@ -492,6 +492,18 @@ static void a_small_bar_can_have_its_page(void **state)
 	assert_int_equal(guest.tdp.slots->count, 4);
 }
 
+static void a_small_bar_can_share_its_real_page(void **state)
+{
+	(void)state;
+	fake[DISPLAY].f.bars[1].base = 0xd0400000;
+	fake[DISPLAY].f.bars[0].base = 0xd0400900;
+	fixture_tree();
+	fixture_run();
+	decode(DISPLAY_SLOT, 2);
+	assert_int_equal(slot_at(VPCI_MEM32_GPA + 0x19000)->kind, SLOT_EMULATED);
+	assert_int_equal(slot_at(VPCI_MEM32_GPA + 0x1a000)->kind, SLOT_EMULATED);
+}
+
 static void ports_are_forwarded(void **state)
 {
 	uint32_t v;
@@ -669,6 +681,7 @@ int main(void)
 		TEST(the_rom_is_read_only_and_off),
 		TEST(small_bars_share_a_page),
 		BARE(a_small_bar_can_have_its_page),
+		BARE(a_small_bar_can_share_its_real_page),
 		TEST(ports_are_forwarded),
 		TEST(nothing_is_left_of_a_run),
 		TEST(out_of_memory_leaves_it_as_it_was),

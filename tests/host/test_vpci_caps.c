@@ -173,6 +173,19 @@ static void a_guest_resets_its_device(void **state)
 	assert_int_equal(real(DISK, 4, 2) & 7, 7);
 }
 
+static void what_cannot_be_reset_says_so(void **state)
+{
+	(void)state;
+	fixture_prepare();
+	fake[DISK].f.reset = PCI_RESET_BUS;
+	fixture_tree();
+	fixture_run();
+	assert_int_equal(ecam_get(DISK_SLOT, CAP_PCIE + 4, 4), 0x00008fe3);
+	ecam_set(DISK_SLOT, CAP_PCIE + 8, 2, 0x8000);
+	assert_int_equal(bus->resets, 0);
+	assert_int_equal(ecam_get(DISK_SLOT, 0, 4), 0x00101b36);
+}
+
 static void older_devices_have_another_way(void **state)
 {
 	(void)state;
@@ -212,6 +225,7 @@ int main(void)
 		cmocka_unit_test_setup(reads_grow_and_payloads_do_not, setup),
 		cmocka_unit_test_setup(messages_are_told_what_concerns_them, setup),
 		cmocka_unit_test_setup(a_guest_resets_its_device, setup),
+		cmocka_unit_test_setup(what_cannot_be_reset_says_so, setup),
 		cmocka_unit_test_setup(older_devices_have_another_way, setup),
 		cmocka_unit_test_setup(a_device_that_does_not_come_back_is_gone, setup),
 	};

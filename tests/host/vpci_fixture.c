@@ -82,6 +82,9 @@ static void check_command(const struct fake *k, uint32_t was, uint32_t value)
 	assert_int_equal(value & ~7u, was & ~7u);
 	if (value & 4)
 		assert_true(d->dma_allowed && d->command & 4 && d->life == VPCI_ALIVE);
+	/* What the guest can still reach is still decoded. */
+	for (unsigned n = 0; !(value & 2) && n <= PCI_BARS; n++)
+		assert_true(!d->bars[n].mapped || d->bars[n].flags & 1);
 }
 
 static void fake_write(const struct pci_access *a, struct pci_bdf d, uint32_t reg, unsigned width,
@@ -218,7 +221,8 @@ static void start_display(void)
 	bar(k, 0, SMALL_0, 0x100, 0);
 	bar(k, 1, SMALL_1, 0x800, 0);
 	bar(k, 2, DISPLAY_BAR, 256ull << 20, 12);
-	cap(k, CAP_PM, 1, CAP_AF);
+	cap(k, CAP_PM, 1, CAP_VPD);
+	cap(k, CAP_VPD, 3, CAP_AF);
 	cap(k, CAP_AF, 0x13, 0);
 	put(k, CAP_AF + 2, 4, 0x01000306);
 	k->f.pm = CAP_PM;
@@ -282,6 +286,7 @@ enum status pci_function_reset(const struct pci_tree *t, const struct pci_functi
 	assert_true(guest.lock.next == guest.lock.owner);
 	assert_int_equal(ecam_get(d->slot, 0, 4), ~0u);
 	ecam_set(d->slot, 4, 2, 7);
+	ecam_set(d->slot, 0x10, 4, 0xd8000000);
 	assert_int_equal(get(k, 4, 2) & 7, 0);
 	k->resets++;
 	if (f->pcie)

@@ -36,6 +36,7 @@ enum {
 #define CAP_MSIX   0x70
 #define CAP_PCIE   0x80
 #define CAP_VENDOR 0xc0
+#define CAP_VPD    0xd0
 #define CAP_AF     0xd8
 
 struct fake {
