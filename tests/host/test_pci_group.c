@@ -358,16 +358,16 @@ static void random_bus(uint32_t bridge)
 		}
 		break;
 	default:
-		if (dice(3) == 0) { /* a switch, perhaps with a device beside its upstream port */
+		if (dice(3) == 0)
 			add_bridge(bridge, 0, 0, PCIE_UPSTREAM_PORT, dice(2));
-			if (dice(3) == 0) {
-				add(bridge, 0, 1, PCIE_ENDPOINT, dice(2));
-				multifunction(first);
-			}
-		} else if (dice(5) == 0) {
-			add_bridge(bridge, 0, 0, PCIE_TO_PCI, false);
-		} else {
+		else if (dice(4) == 0)
+			add_bridge(bridge, 0, 0, PCIE_TO_PCI, dice(2));
+		else
 			random_device(bridge, 0, PCIE_ENDPOINT);
+		/* A device beside the switch or the bridge. */
+		if (t.f[first].header && dice(3) == 0) {
+			add(bridge, 0, 1, PCIE_ENDPOINT, dice(2));
+			multifunction(first);
 		}
 	}
 }
