@@ -187,10 +187,34 @@ static enum status stop_rings(struct amdvi_unit *u)
 	return OK;
 }
 
-static uint64_t wanted_control(const struct ivrs_unit *v)
+/*
+ * An SMI is a message that no device table entry blocks, to any core. Those of the chipset, which has
+ * the DeviceID of its IOAPIC, pass on; beyond that, what the firmware has locked is its decision.
+ */
+static void filter_smis(struct amdvi_unit *u)
 {
+	const struct ivrs *v = &amdvi.ivrs;
+	uint32_t n, next = 0;
+
+	for (n = 0; EFR_SMI_FILTER(u->efr) && n < EFR_SMI_FILTERS(u->efr); n++) {
+		if (amdvi_read(u, AMDVI_SMI_FILTER(n)) & SMI_FILTER_LOCK)
+			continue;
+		while (next < v->special_count && (v->specials[next].variety != IVRS_IOAPIC ||
+						   v->specials[next].unit != u->index))
+			next++;
+		amdvi_write(u, AMDVI_SMI_FILTER(n),
+			    next < v->special_count
+				    ? SMI_FILTER_VALID | v->specials[next++].device_id
+				    : 0);
+	}
+}
+
+static uint64_t wanted_control(const struct amdvi_unit *u)
+{
+	const struct ivrs_unit *v = &amdvi.ivrs.units[u->index];
 	uint64_t control = CONTROL_CMD_BUF_EN | CONTROL_EVENT_LOG_EN | CONTROL_COHERENT;
 
+	control |= EFR_SMI_FILTER(u->efr) ? CONTROL_SMI_FILTER : 0;
 	control |= v->flags & IVRS_FLAG_HT_TUN_EN ? CONTROL_HT_TUN_EN : 0;
 	control |= v->flags & IVRS_FLAG_PASS_PW ? CONTROL_PASS_PW : 0;
 	control |= v->flags & IVRS_FLAG_RES_PASS_PW ? CONTROL_RES_PASS_PW : 0;
@@ -253,9 +277,10 @@ static enum status start_unit(struct amdvi_unit *u)
 	amdvi_write(u, AMDVI_EVENT_BASE, virt_to_hpa(u->events).v | AMDVI_RING_LENGTH);
 	amdvi_write(u, AMDVI_EVENT_HEAD, 0);
 	amdvi_write(u, AMDVI_EVENT_TAIL, 0);
+	filter_smis(u);
 	if (!(u->control & CONTROL_IOMMU_EN))
-		amdvi_write(u, AMDVI_CONTROL, wanted_control(&amdvi.ivrs.units[u->index]));
-	u->control = wanted_control(&amdvi.ivrs.units[u->index]) | CONTROL_IOMMU_EN;
+		amdvi_write(u, AMDVI_CONTROL, wanted_control(u));
+	u->control = wanted_control(u) | CONTROL_IOMMU_EN;
 	amdvi_write(u, AMDVI_CONTROL, u->control);
 	return forget_everything(u);
 }
@@ -344,10 +369,11 @@ static void amdvi_describe(uint32_t unit, char *text, size_t size)
 		return;
 	}
 	snprintf(text, size,
-		 "%04x:%02x:%02x.%x at %#llx, features %#llx, interrupts of %s%s%s, status %#llx",
+		 "%04x:%02x:%02x.%x at %#llx, features %#llx, interrupts of %s%s%s%s, status %#llx",
 		 u->bdf.segment, u->bdf.bus, u->bdf.device, u->bdf.function,
 		 (unsigned long long)amdvi.ivrs.units[unit].base.v, (unsigned long long)u->efr,
 		 amdvi.ga ? "128 bits" : "32 bits", amdvi.xt ? ", x2APIC" : "",
+		 u->control & CONTROL_SMI_FILTER ? ", SMIs filtered" : "",
 		 u->np_cache ? ", caches absence" : "",
 		 (unsigned long long)amdvi_read(u, AMDVI_STATUS));
 }

@@ -90,6 +90,7 @@ extern struct amdvi amdvi;
 #define AMDVI_EXCLUSION_BASE  0x0020
 #define AMDVI_EXCLUSION_LIMIT 0x0028
 #define AMDVI_EFR             0x0030
+#define AMDVI_SMI_FILTER(n)   (0x0060 + 8 * (n))
 #define AMDVI_COMMAND_HEAD    0x2000
 #define AMDVI_COMMAND_TAIL    0x2008
 #define AMDVI_EVENT_HEAD      0x2010
@@ -108,6 +109,7 @@ extern struct amdvi amdvi;
 #define CONTROL_ISOC         BIT(11)
 #define CONTROL_CMD_BUF_EN   BIT(12)
 #define CONTROL_GA_EN        BIT(17)
+#define CONTROL_SMI_FILTER   BIT(22)
 #define CONTROL_XT_EN        BIT(50)
 /* Logs, interrupts and the command buffer: off while their memory changes. */
 #define CONTROL_RINGS (BITS(4, 2) | BITS(15, 12) | BITS(29, 28))
@@ -122,10 +124,15 @@ extern struct amdvi amdvi;
 	(STATUS_EVENT_LOG_RUN | STATUS_CMD_BUF_RUN | STATUS_PPR_LOG_RUN | STATUS_GA_LOG_RUN)
 #define STATUS_CLEAR (BITS(2, 0) | BITS(6, 5) | BITS(10, 9)) /* write 1 to clear */
 
-#define EFR_XT_SUP  BIT(2)
-#define EFR_IA_SUP  BIT(6)
-#define EFR_GA_SUP  BIT(7)
-#define EFR_HATS(e) (((e) >> 10) & 3)
+#define EFR_XT_SUP         BIT(2)
+#define EFR_IA_SUP         BIT(6)
+#define EFR_GA_SUP         BIT(7)
+#define EFR_HATS(e)        (((e) >> 10) & 3)
+#define EFR_SMI_FILTER(e)  ((((e) >> 16) & 3) == 1)
+#define EFR_SMI_FILTERS(e) (1u << (((e) >> 18) & 7))
+
+#define SMI_FILTER_VALID BIT(16) /* SMIs of the DeviceID in 15:0 pass */
+#define SMI_FILTER_LOCK  BIT(17) /* until reset */
 
 /* Device table entry (2.2.2.1), by quadword. */
 #define DTE0_V       BIT(0)
@@ -178,6 +185,9 @@ void amdvi_block_all(struct amdvi_segment *s);
 enum status amdvi_source(struct pci_bdf d, struct amdvi_source **out) must_check;
 enum status amdvi_source_by_id(struct amdvi_segment *segment, uint16_t id, uint16_t alias,
 			       struct amdvi_source **out) must_check;
+
+/* What was made for a function; NULL: nothing. */
+struct amdvi_source *amdvi_find(struct pci_bdf d);
 
 struct amdvi_source *amdvi_alias(const struct amdvi_source *x);
 

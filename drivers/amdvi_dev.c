@@ -85,6 +85,17 @@ enum status amdvi_source_by_id(struct amdvi_segment *segment, uint16_t id, uint1
 	return ERR_NOMEM;
 }
 
+struct amdvi_source *amdvi_find(struct pci_bdf d)
+{
+	struct amdvi_source *x;
+
+	for (x = amdvi.sources; x < &amdvi.sources[AMDVI_SOURCES_MAX] && x->segment; x++) {
+		if (x->segment->number == d.segment && x->id == device_id(d))
+			return x;
+	}
+	return NULL;
+}
+
 enum status amdvi_source(struct pci_bdf d, struct amdvi_source **out)
 {
 	struct amdvi_segment *segment = amdvi_segment(d.segment);
@@ -180,9 +191,9 @@ enum status amdvi_attach(struct pci_bdf d, uint16_t domain, hpa_t root)
 
 void amdvi_detach(struct pci_bdf d)
 {
-	struct amdvi_source *x;
+	struct amdvi_source *x = amdvi_find(d);
 
-	if (amdvi_source(d, &x) != OK || !x->attached)
+	if (!x || !x->attached)
 		return;
 	x->attached = false;
 	amdvi_alias(x)->users--;

@@ -117,12 +117,11 @@ enum status amdvi_irq_alloc(struct pci_bdf d, unsigned count, unsigned *first)
 
 void amdvi_irq_free(struct pci_bdf d, unsigned first, unsigned count)
 {
-	struct amdvi_source *x, *alias;
+	struct amdvi_source *x = amdvi_find(d), *alias;
 	uint8_t *irqs;
 	unsigned i;
 
-	if (amdvi_source(d, &x) != OK)
-		return;
+	ASSERT(x);
 	alias = amdvi_alias(x);
 	irqs = alias->irqs;
 	ASSERT(irqs && count <= IOMMU_IRQS_PER_DEVICE && first <= IOMMU_IRQS_PER_DEVICE - count);
@@ -161,11 +160,10 @@ static enum status set_nmi(struct amdvi_source *x, struct amdvi_source *alias, u
 enum status amdvi_irq_set(struct pci_bdf d, unsigned index, const struct iommu_irq *irq,
 			  struct iommu_msi *msi)
 {
-	struct amdvi_source *x, *alias;
-	enum status s = amdvi_source(d, &x);
+	struct amdvi_source *x = amdvi_find(d), *alias;
 
-	if (s != OK)
-		return s;
+	if (!x)
+		return ERR_NOT_FOUND;
 	alias = amdvi_alias(x);
 	if (index >= IOMMU_IRQS_PER_DEVICE || !bit_get(alias->irq_used, index))
 		return ERR_NOT_FOUND;

@@ -225,6 +225,8 @@ void assert_blocked(unsigned unit, uint16_t id)
 	assert_no_dma(unit, id, 0);
 	assert_no_dma(unit, id, 0x12345);
 	assert_no_dma(unit, id, (1ull << 40) - 1);
-	for (uint32_t data = 0; data < 0x800; data += 0x55)
-		assert_no_msi(unit, id, data);
+	for (uint32_t data = 0; data < 0x800; data += 0x55) {
+		if (data >> 8 != 2)
+			assert_no_msi(unit, id, data);
+	}
 }

@@ -57,7 +57,7 @@ void assert_no_msi(unsigned unit, uint16_t id, uint32_t data);
 void assert_msi(unsigned unit, uint16_t id, const struct iommu_msi *msi, uint32_t apic_id,
 		uint8_t vector);
 
-/* Neither memory nor any kind of interrupt. */
+/* Neither memory nor any kind of interrupt but SMIs, which are not the device table's. */
 void assert_blocked(unsigned unit, uint16_t id);
 
 #define expect_panic(call)                      \

@@ -187,6 +187,10 @@ static uint64_t *plain_register(struct model_unit *m, uint32_t reg)
 		return &m->exclusion;
 	case 0x0028:
 		return &m->exclusion_limit;
+	case 0x0060:
+	case 0x0068:
+		assert_int_equal(FIELD(m->efr, 17, 16), 1);
+		return &m->smi_filter[(reg - 0x60) / 8];
 	case 0x2000:
 		return &m->cmd_head;
 	case 0x2008:
@@ -223,6 +227,7 @@ static void write_control(struct model_unit *m, uint64_t v)
 	/* The rings' memory is not to be changed while they are on; that is checked below. */
 	m->control = v;
 	assert_true(!BIT_AT(v, 17) || BIT_AT(m->efr, 7));
+	assert_true(!BIT_AT(v, 22) || FIELD(m->efr, 17, 16) == 1);
 	assert_true(!BIT_AT(v, 50) || (BIT_AT(m->efr, 2) && BIT_AT(v, 17)));
 	if (m->stuck)
 		return;
@@ -248,6 +253,11 @@ void amdvi_write(const struct amdvi_unit *u, uint32_t reg, uint64_t v)
 		break;
 	case 0x2008:
 		assert_true(v < RING * 16 && !(v & 15));
+		break;
+	case 0x0060:
+	case 0x0068:
+		assert_int_equal(v & ~0x3ffffull, 0);
+		assert_false(BIT_AT(*plain_register(m, reg), 17));
 		break;
 	case 0x0018:
 		write_control(m, v);
@@ -467,6 +477,15 @@ static enum model_result remap(unsigned n, uint16_t id, const uint64_t *dte, uin
 	return MODEL_DONE;
 }
 
+static bool smi_passes(const struct model_unit *m, uint16_t id)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (BIT_AT(m->smi_filter[i], 16) && (uint16_t)m->smi_filter[i] == id)
+			return true;
+	}
+	return false;
+}
+
 enum model_result model_msi(unsigned n, uint16_t id, uint64_t address, uint32_t data,
 			    struct model_msi *out)
 {
@@ -485,6 +504,8 @@ enum model_result model_msi(unsigned n, uint16_t id, uint64_t address, uint32_t 
 		assert_int_not_equal(FIELD(dte[2], 61, 60), 1);
 		return remap(n, id, dte, address, data, out);
 	}
+	if ((data >> 8 & 7) == 2 && (!BIT_AT(m->control, 22) || smi_passes(m, id)))
+		return MODEL_BYPASS;
 	if ((data >> 8 & 7) == 4 && BIT_AT(dte[2], 58)) {
 		out->nmi = true;
 		out->apic_id = (uint32_t)(address >> 12 & 0xff);
@@ -589,7 +610,8 @@ void model_reset(uint64_t pages)
 	memset(&model, 0, sizeof(model));
 	for (unsigned i = 0; i < MODEL_UNITS; i++) {
 		model.unit[i].dte = calloc(65536, sizeof(*model.unit[i].dte));
-		model.unit[i].efr = 0x2d0 | 4; /* XTSup, NXSup, IASup, GASup, PCSup; 4 levels */
+		/* XTSup, GTSup, IASup, GASup, PCSup; four levels; two SMI filters */
+		model.unit[i].efr = 0x502d4;
 		model.unit[i].lazy = 3;
 	}
 }

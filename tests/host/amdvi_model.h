@@ -42,6 +42,7 @@ struct model_unit {
 	/* Registers: */
 	uint64_t devtab, cmd_base, event_base, control, exclusion, exclusion_limit, status;
 	uint64_t cmd_head, cmd_tail, event_head, event_tail;
+	uint64_t smi_filter[2];
 	/* Caches: */
 	struct {
 		bool valid;

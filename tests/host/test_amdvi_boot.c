@@ -44,7 +44,7 @@ static void test_info(void **state)
 	assert_string_equal(iommu_info.format.name, "AMD-Vi");
 	assert_int_equal(warnings, 0);
 	/* As wanted, by the firmware: HtTunEn, PassPW, Isoc; by us: the rest. */
-	assert_int_equal(model.unit[0].control, 0x21d07);
+	assert_int_equal(model.unit[0].control, 0x421d07);
 	assert_int_equal(model.unit[0].status & 0x18, 0x18);
 }
 
@@ -120,7 +120,7 @@ static void test_take_over(void **state)
 	assert_int_equal(model.unit[0].status & 0x467, 0);
 	assert_blocked(0, DEVICE);
 	assert_blocked(0, OTHER);
-	assert_int_equal(model.unit[0].control, 0x21d07);
+	assert_int_equal(model.unit[0].control, 0x421d07);
 }
 
 static void test_take_over_one_by_one(void **state)
@@ -296,6 +296,38 @@ static void test_capability(void **state)
 	assert_int_equal(model.unit[0].control & 1 << 17, 0);
 }
 
+/* SMIs know no device table; the filter lets those of the chipset pass, and what is locked. */
+static bool smi(unsigned n, uint16_t id)
+{
+	struct model_msi out;
+
+	return model_msi(n, id, 0xfee00000, 0x200, &out) == MODEL_BYPASS;
+}
+
+static void test_smis(void **state)
+{
+	(void)state;
+	model.unit[0].smi_filter[1] = 0x10000 | DEVICE;
+	model.unit[1].smi_filter[0] = 0x30000 | 0x4100;
+	start(2);
+	assert_true(smi(0, IOAPIC_SELF));
+	assert_false(smi(0, DEVICE));
+	assert_false(smi(0, 0));
+	assert_true(smi(1, 0x4100));
+	assert_true(smi(1, 0x4001));
+	assert_false(smi(1, 0x4200));
+	/* Without a filter they cannot be helped. */
+	setup(NULL);
+	model.unit[0].efr &= ~0x30000ull;
+	start(1);
+	assert_true(smi(0, DEVICE));
+	/* More than there is room for: locked to nothing. */
+	setup(NULL);
+	model.unit[0].smi_filter[0] = model.unit[0].smi_filter[1] = 0x20000;
+	start(1);
+	assert_false(smi(0, IOAPIC_SELF));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +345,7 @@ int main(void)
 		cmocka_unit_test_setup(test_formats, setup),
 		cmocka_unit_test_setup(test_no_va_size, setup),
 		cmocka_unit_test_setup(test_capability, setup),
+		cmocka_unit_test_setup(test_smis, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,6 +160,8 @@ static void test_allocation(void **state)
 	assert_int_equal(set(DEVICE, 0, 2, 0x42), ERR_NOT_FOUND);
 	assert_int_equal(set(DEVICE, 256, 2, 0x42), ERR_NOT_FOUND);
 	expect_panic(amdvi_ops.irq_free(function(0, DEVICE), 0, 1));
+	expect_panic(amdvi_ops.irq_free(function(0, 0x2000), 0, 1));
+	assert_int_equal(set(0x2000, 0, 2, 0x42), ERR_NOT_FOUND);
 }
 
 /* The table is given back only when nobody looks at it any more; a device may try all the time. */
