@@ -282,6 +282,8 @@ uint32_t vpci_caps_read(struct vpci_device *d, uint32_t reg)
 static void ask_reset(struct vpci_device *d)
 {
 	vpci_config_reset(d);
+	/* Nobody asks it for its INTx either: in a reset it may keep whoever reads it waiting. */
+	vpci_intx_command(&d->irqs, PCI_COMMAND_NO_INTX);
 	for (unsigned i = 0; i <= PCI_BARS; i++)
 		d->bars[i].address = 0;
 	d->life = VPCI_RESET_ASKED;
