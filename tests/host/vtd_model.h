@@ -18,7 +18,7 @@
 #define MODEL_PAGES    384u
 #define MODEL_WINDOW   0x3000u
 #define MODEL_RECORDS  4u
-#define MODEL_CACHE    128u
+#define MODEL_CACHE    512u
 
 /* What the firmware left: every device reaches everything, every interrupt passes. */
 #define FW_ROOT  0x7000000ull
