@@ -57,8 +57,9 @@ HV_FAST := mm/% $(addsuffix .c,$(addprefix vmx/,ept vmx vmx_event vmx_exit vmx_s
 	$(addprefix svm/,asid npt svm svm_event svm_exit svm_state) $(addprefix core/,cpuid decode \
 	emulate guest_mem hyp_mem hypercall io mm_host mmio msr nx pio vcpu vdev vioapic vlapic vuart \
 	walk window))
+HV_SPEED := -O2
 
-HV_CFLAGS = -std=gnu11 $(if $(filter $(HV_FAST),$<),-O2,-Os) -g $(WARNINGS) -ffreestanding -mno-red-zone -mgeneral-regs-only \
+HV_CFLAGS = -std=gnu11 $(if $(filter $(HV_FAST),$<),$(HV_SPEED),-Os) -g $(WARNINGS) -ffreestanding -mno-red-zone -mgeneral-regs-only \
 	-mcmodel=kernel -fno-pic -fno-stack-protector -fcf-protection=none -fno-omit-frame-pointer \
 	-fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common -fno-jump-tables \
 	-ffunction-sections -fdata-sections -mno-mmx -mno-sse $(REPRO_CFLAGS) $(INCLUDES) $(NEWLIB_INC)
@@ -88,7 +89,7 @@ include lib/newlib.mk
 all: $(LOADER) ## build the UEFI application (build/BOOTX64.EFI) and everything in it
 
 # A change of compiler or of flags rebuilds what was built with the old ones.
-FLAGS_TEXT = $(CC) | $(HV_FAST) | $(HV_CFLAGS) | $(LOADER_CFLAGS) | $(NEWLIB_CFLAGS)
+FLAGS_TEXT = $(CC) | $(HV_FAST) $(HV_SPEED) | $(HV_CFLAGS) | $(LOADER_CFLAGS) | $(NEWLIB_CFLAGS)
 $(FLAGS_STAMP): FORCE
 	@mkdir -p $(BUILD)
 	@echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' > $@
