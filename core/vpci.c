@@ -2,12 +2,11 @@
 /* The bus: its two ways to configuration space, and its life from one run of the guest to the next. */
 #include "core/vpci.h"
 
-#include <string.h>
-
 #include "core/passthrough.h"
 #include "core/vpci_priv.h"
 #include "core/vpm.h"
 #include "log.h"
+#include "panic.h"
 
 /* PCI Local Bus Specification 3.0, 3.2.2.3.2. */
 #define ADDRESS_PORT 0xcf8
@@ -74,6 +73,7 @@ static uint64_t config_read(struct vpci *p, uint32_t where, uint8_t size)
 	uint64_t v = 0;
 	uint32_t n;
 
+	ASSERT(size <= sizeof(v));
 	for (uint32_t i = 0; i < size; i += n) {
 		n = step(where + i, size - i);
 		v |= (uint64_t)read_aligned(p, where + i, (uint8_t)n) << 8 * i;

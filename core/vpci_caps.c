@@ -205,7 +205,6 @@ static uint32_t read_pcie(const struct vpci_device *d, uint32_t at, uint32_t off
 	case PCIE_CONTROL:
 		return v & ~(uint32_t)PCIE_FLR;
 	case PCIE_CAPABILITIES2:
-		return v & PCIE_TIMEOUTS;
 	case PCIE_CONTROL2:
 		return v & PCIE_TIMEOUTS;
 	default:
