@@ -10,6 +10,8 @@
 #include "core/monitor_cmds.h"
 #include "mm/mm_host.h"
 
+#define ATTEMPTS 16 /* to commit a transaction before others do */
+
 typedef unsigned long long ull;
 
 /* ------------------------------------------------------------------ words and numbers */
@@ -370,24 +372,36 @@ static enum status apply_all(struct layout *l, int argc, char **argv)
 		}
 		s = apply(l, i + (argv[i][0] != 0) - first, argv + first);
 		first = i + 1;
+		if (end)
+			argv[i][len - 1] = ',';
 	}
 	return s;
+}
+
+static enum status try_edits(struct layout *l, struct guest *g, int argc, char **argv,
+			     uint64_t *version)
+{
+	enum status s = layout_begin(l, g);
+
+	if (s == OK)
+		s = apply_all(l, argc, argv);
+	if (s != OK) {
+		layout_abort(l);
+		return s;
+	}
+	*version = l->txn.base_version + 1;
+	return layout_commit(l);
 }
 
 static void run_edits(struct guest *g, int argc, char **argv)
 {
 	static struct layout l; /* the monitor runs once, and stacks are small */
-	enum status s = layout_begin(&l, g);
-	uint64_t version;
+	enum status s = ERR_BUSY;
+	uint64_t version = 0;
 
-	if (s == OK)
-		s = apply_all(&l, argc, argv);
-	if (s == OK) {
-		version = l.txn.base_version + 1;
-		s = layout_commit(&l);
-	} else {
-		layout_abort(&l);
-	}
+	/* The guest changes its layout as well, when it moves the BARs of its devices. */
+	for (unsigned i = 0; s == ERR_BUSY && i < ATTEMPTS; i++)
+		s = try_edits(&l, g, argc, argv, &version);
 	if (s == OK)
 		monitor_print("guest %s: done, version %llu\n", g->config->name, (ull)version);
 	else if (l.txn.error)
