@@ -84,13 +84,13 @@ static enum status create_bar(struct vpci_device *d, unsigned index, const struc
 	const char *why = check_place(d->host, bar);
 	char at[PCI_BDF_TEXT];
 
+	if (why && index == PCI_ROM)
+		return OK; /* most firmware leaves it over a copy in memory */
 	if (why) {
-		bool needed = !bar->io && index != PCI_ROM;
-
 		pci_bdf_text(d->host->bdf, at);
-		log_msg(needed ? LOG_ERROR : LOG_INFO, "guest %s: device %s, BAR %u: %s%s",
-			d->guest->config->name, at, index, why, needed ? "" : "; not shown");
-		return needed ? ERR_UNSUPPORTED : OK;
+		log_msg(bar->io ? LOG_INFO : LOG_ERROR, "guest %s: device %s, BAR %u: %s%s",
+			d->guest->config->name, at, index, why, bar->io ? "; not shown" : "");
+		return bar->io ? OK : ERR_UNSUPPORTED;
 	}
 	b->size = bar->size;
 	b->enabled = index != PCI_ROM;

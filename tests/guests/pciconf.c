@@ -6,6 +6,7 @@
  *           ports and by memory; then each must still be what it was
  *   bars    moves a BAR over everything that is there already, and back
  *   race    one core rewrites MSI-X entries while the other has them used
+ *   small   reads and writes BARs that are smaller than a page, and ports of BARs
  *
  * Interrupts may come with any vector meanwhile; they are counted.
  */
@@ -229,6 +230,88 @@ static void race(void)
 	check(vectors[VECTOR_GOOD] == done + 1, "one more interrupt, %u before", done);
 }
 
+/* ------------------------------------------------------------------ small BARs */
+
+#define NIC        0x813910ecu /* the station's address at 0, its multicast filter at 8 */
+#define NIC_FILTER 8
+#define NIC_SIZE   0x100u
+#define NICS       2u
+
+struct nic {
+	uint32_t bdf;
+	uint16_t port;
+	volatile uint8_t *at;
+};
+
+static bool find_nic(struct nic *nic, unsigned nth)
+{
+	nic->bdf = pci_find(NIC, nth);
+	if (!check(nic->bdf != PCI_NOWHERE, "network card %u", nth))
+		return false;
+	pci_command(nic->bdf, PCI_COMMAND_IO | PCI_COMMAND_MEMORY, 0);
+	nic->port = (uint16_t)(pci_read(nic->bdf, PCI_BAR(0), 4) & ~3u);
+	nic->at = (volatile uint8_t *)pci_bar(nic->bdf, 1);
+	return true;
+}
+
+/* Both ways lead to the same registers, at each width, and not to the other card's. */
+static bool same_nic(const struct nic *nic, uint32_t value)
+{
+	volatile uint32_t *filter = (volatile uint32_t *)(nic->at + NIC_FILTER);
+	bool same = nic->at[0] == 0x52 && nic->at[4] == 0x34;
+
+	for (unsigned i = 0; i < 6; i++)
+		same &= nic->at[i] == inb((uint16_t)(nic->port + i));
+	*filter = value;
+	same &= inl((uint16_t)(nic->port + NIC_FILTER)) == value;
+	same &= inw((uint16_t)(nic->port + NIC_FILTER + 2)) == value >> 16;
+	outl((uint16_t)(nic->port + NIC_FILTER), ~value);
+	same &= *filter == ~value && *(volatile uint16_t *)filter == (uint16_t)~value;
+	return same;
+}
+
+static bool both_work(const struct nic *nic)
+{
+	bool good = nic[0].at[5] != nic[1].at[5];
+
+	for (unsigned i = 0; i < NICS; i++)
+		good &= same_nic(&nic[i], 0x11223344 * (i + 1));
+	return good;
+}
+
+static void move_nic(struct nic *nic, uint64_t where, uint16_t port)
+{
+	pci_set_bar(nic->bdf, 1, where);
+	pci_write(nic->bdf, PCI_BAR(0), 4, port);
+	nic->at = (volatile uint8_t *)where;
+	nic->port = port;
+}
+
+static void small(void)
+{
+	struct nic nic[NICS];
+	volatile uint8_t *rom = (volatile uint8_t *)(FREE + SIZE_2M);
+
+	for (unsigned i = 0; i < NICS; i++)
+		if (!find_nic(&nic[i], i))
+			return;
+	check(pci_bar_size(nic[0].bdf, 1) == NIC_SIZE, "a small BAR");
+	check(both_work(nic), "both work");
+	for (unsigned i = 0; i < NICS; i++)
+		move_nic(&nic[i], FREE + 0x300 + 2 * i * NIC_SIZE, (uint16_t)(0xd100 + 0x100 * i));
+	check(both_work(nic), "and in one page");
+	check(*(volatile uint32_t *)(FREE + 0x400) == ~0u, "nothing between them");
+	for (unsigned i = 0; i < NICS; i++)
+		move_nic(&nic[i], FREE + i * 4096, (uint16_t)(0xe000 + 0x1000 * i));
+	check(both_work(nic), "and at the start of pages");
+	pci_command(nic[0].bdf, 0, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+	check(inb(nic[0].port) == 0xff && nic[0].at[0] == 0xff, "one is off");
+	check(nic[1].at[0] == 0x52, "the other is not");
+	pci_write(nic[1].bdf, PCI_ROM_BAR, 4, (uint32_t)(uintptr_t)rom | 1);
+	/* OVMF leaves a ROM over the copy that it has made in memory: then the guest has none. */
+	check(pci_read(nic[1].bdf, PCI_ROM_BAR, 4) == 0 && rom[0] == 0xff, "no ROM");
+}
+
 void guest_main(void)
 {
 	seed = option("seed", 1);
@@ -242,5 +325,7 @@ void guest_main(void)
 		bars();
 	if (has_word("race"))
 		race();
+	if (has_word("small"))
+		small();
 	irq_off();
 }

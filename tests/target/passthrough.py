@@ -140,6 +140,16 @@ def bars_are_moved_over_everything(lab):
     m.command("are you there", "got 'are you there'")
 
 
+@target(iommus=IOMMUS, limit=90)
+def small_bars_and_ports(lab):
+    m = lab.boot([Guest("one", "pciconf", cores=0, cmdline="small", reset="none",
+                        pci="00:04.0, 00:05.0")],
+                 devices=[devices.place("rtl8139", slot, mac=f"52:54:00:12:34:{slot:02x}")
+                          for slot in (4, 5)])
+    m.wait_started()
+    m.console.expect(r"done: \d+ ok, 0 failed", 60, anywhere=True)
+
+
 @target(iommus=IOMMUS, limit=120)
 def msix_entries_are_rewritten_in_a_race(lab):
     m = lab.boot([Guest("one", "pciconf", cores="0-1", cmdline="race", pci="class:0108"),
