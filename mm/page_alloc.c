@@ -11,7 +11,6 @@
 struct page_pool page_pool;
 
 static struct spinlock lock;
-static struct page *pages; /* one descriptor for each page of the pool */
 static uint32_t free_head = PAGE_NONE;
 
 /* The count of a page that is free. A later page of an allocation has count 0 and no owner. */
@@ -22,21 +21,21 @@ struct page *virt_to_page(const void *p)
 	uint64_t offset = (uint64_t)((const uint8_t *)p - page_pool.virt);
 
 	ASSERT(offset >> PAGE_SHIFT < page_pool.pages);
-	return &pages[offset >> PAGE_SHIFT];
+	return &page_pool.page[offset >> PAGE_SHIFT];
 }
 
 void *page_to_virt(const struct page *page)
 {
-	return page_pool.virt + ((uint64_t)(page - pages) << PAGE_SHIFT);
+	return page_pool.virt + ((uint64_t)(page - page_pool.page) << PAGE_SHIFT);
 }
 
 static void put_free(struct page *p)
 {
-	uint32_t i = (uint32_t)(p - pages);
+	uint32_t i = (uint32_t)(p - page_pool.page);
 
 	*p = (struct page){ .count = COUNT_FREE, .next = free_head, .prev = PAGE_NONE };
 	if (free_head != PAGE_NONE)
-		pages[free_head].prev = i;
+		page_pool.page[free_head].prev = i;
 	free_head = i;
 	page_pool.free++;
 }
@@ -45,45 +44,13 @@ static void take_free(struct page *p)
 {
 	ASSERT(p->count == COUNT_FREE);
 	if (p->prev != PAGE_NONE)
-		pages[p->prev].next = p->next;
+		page_pool.page[p->prev].next = p->next;
 	else
 		free_head = p->next;
 	if (p->next != PAGE_NONE)
-		pages[p->next].prev = p->prev;
+		page_pool.page[p->next].prev = p->prev;
 	*p = (struct page){ 0 };
 	page_pool.free--;
-}
-
-void page_list_append(struct page_list *list, struct page *page)
-{
-	uint32_t i = (uint32_t)(page - pages);
-
-	page->next = PAGE_NONE;
-	page->prev = list->last;
-	if (list->last != PAGE_NONE)
-		pages[list->last].next = i;
-	else
-		list->first = i;
-	list->last = i;
-	list->count++;
-}
-
-void page_list_remove(struct page_list *list, struct page *page)
-{
-	if (page->prev != PAGE_NONE)
-		pages[page->prev].next = page->next;
-	else
-		list->first = page->next;
-	if (page->next != PAGE_NONE)
-		pages[page->next].prev = page->prev;
-	else
-		list->last = page->prev;
-	list->count--;
-}
-
-struct page *page_list_first(const struct page_list *list)
-{
-	return list->first != PAGE_NONE ? &pages[list->first] : NULL;
 }
 
 enum status page_pool_init(hpa_t base, uint64_t size, void *virt, uint64_t used)
@@ -98,13 +65,13 @@ enum status page_pool_init(hpa_t base, uint64_t size, void *virt, uint64_t used)
 	if (first >= count)
 		return ERR_NOMEM;
 	page_pool = (struct page_pool){ .base = base, .virt = virt, .pages = count };
-	pages = (struct page *)((uint8_t *)virt + used);
+	page_pool.page = (struct page *)((uint8_t *)virt + used);
 	lock = (struct spinlock)SPINLOCK_INIT;
 	free_head = PAGE_NONE;
 	for (uint64_t i = 0; i < first; i++)
-		pages[i] = (struct page){ 0 };
+		page_pool.page[i] = (struct page){ 0 };
 	for (uint64_t i = count; i-- > first;)
-		put_free(&pages[i]);
+		put_free(&page_pool.page[i]);
 	page_pool.unreserved = page_pool.free;
 	return OK;
 }
@@ -145,9 +112,9 @@ static struct page *find_run(unsigned count)
 	uint64_t run = 0;
 
 	for (uint64_t i = page_pool.pages; i-- > 0;) {
-		run = pages[i].count == COUNT_FREE ? run + 1 : 0;
+		run = page_pool.page[i].count == COUNT_FREE ? run + 1 : 0;
 		if (run == count)
-			return &pages[i];
+			return &page_pool.page[i];
 	}
 	return NULL;
 }
@@ -156,7 +123,7 @@ static struct page *find_run(unsigned count)
 static struct page *first_free(void)
 {
 	ASSERT(free_head != PAGE_NONE);
-	return &pages[free_head];
+	return &page_pool.page[free_head];
 }
 
 static struct page *take_pages(struct page_budget *b, unsigned count)

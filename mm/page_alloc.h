@@ -42,6 +42,7 @@ struct page_pool {
 	hpa_t base;          /* of the first page */
 	uint8_t *virt;       /* where it is mapped */
 	uint64_t pages;      /* size */
+	struct page *page;   /* one descriptor for each */
 	uint64_t free;       /* pages nobody owns */
 	uint64_t unreserved; /* pages that no budget was promised */
 };
@@ -99,10 +100,37 @@ struct page *virt_to_page(const void *p);
 void *page_to_virt(const struct page *page);
 
 /* A page is on one list at most; removing one that is not on this list breaks both. */
-void page_list_append(struct page_list *list, struct page *page);
-void page_list_remove(struct page_list *list, struct page *page);
+static inline void page_list_append(struct page_list *list, struct page *page)
+{
+	uint32_t i = (uint32_t)(page - page_pool.page);
+
+	page->next = PAGE_NONE;
+	page->prev = list->last;
+	if (list->last != PAGE_NONE)
+		page_pool.page[list->last].next = i;
+	else
+		list->first = i;
+	list->last = i;
+	list->count++;
+}
+
+static inline void page_list_remove(struct page_list *list, struct page *page)
+{
+	if (page->prev != PAGE_NONE)
+		page_pool.page[page->prev].next = page->next;
+	else
+		list->first = page->next;
+	if (page->next != PAGE_NONE)
+		page_pool.page[page->next].prev = page->prev;
+	else
+		list->last = page->prev;
+	list->count--;
+}
 
 /* The first page, or NULL. */
-struct page *page_list_first(const struct page_list *list);
+static inline struct page *page_list_first(const struct page_list *list)
+{
+	return list->first != PAGE_NONE ? &page_pool.page[list->first] : NULL;
+}
 
 #endif

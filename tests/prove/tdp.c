@@ -40,38 +40,6 @@ void *page_to_virt(const struct page *page)
 	return (uint8_t *)arena + ((uint64_t)(page - pages) << PAGE_SHIFT);
 }
 
-void page_list_append(struct page_list *list, struct page *page)
-{
-	uint32_t i = (uint32_t)(page - pages);
-
-	page->next = PAGE_NONE;
-	page->prev = list->last;
-	if (list->last != PAGE_NONE)
-		pages[list->last].next = i;
-	else
-		list->first = i;
-	list->last = i;
-	list->count++;
-}
-
-void page_list_remove(struct page_list *list, struct page *page)
-{
-	if (page->prev != PAGE_NONE)
-		pages[page->prev].next = page->next;
-	else
-		list->first = page->next;
-	if (page->next != PAGE_NONE)
-		pages[page->next].prev = page->prev;
-	else
-		list->last = page->prev;
-	list->count--;
-}
-
-struct page *page_list_first(const struct page_list *list)
-{
-	return list->first != PAGE_NONE ? &pages[list->first] : NULL;
-}
-
 void *mm_alloc(struct page_budget *b, unsigned count)
 {
 	unsigned run = 0;
@@ -292,8 +260,9 @@ int main(void)
 	struct vtd_caps vtd = { 46, 48, false, true, true, true, true };
 	struct spte_format cpu, dma;
 
-	page_pool =
-		(struct page_pool){ .base = HPA(POOL), .virt = (uint8_t *)arena, .pages = PAGES };
+	page_pool = (struct page_pool){
+		.base = HPA(POOL), .virt = (uint8_t *)arena, .pages = PAGES, .page = pages
+	};
 	if (spte_format_ept(&cpu, &ept) != OK || spte_format_vtd(&dma, &vtd) != OK)
 		return 1;
 	with(&cpu, &dma, 1000);
