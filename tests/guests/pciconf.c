@@ -6,6 +6,7 @@
  *           ports and by memory; then each must still be what it was
  *   bars    moves a BAR over everything that is there already, and back
  *   race    one core rewrites MSI-X entries while the other has them used
+ *   moves   two cores move a BAR each, to the same few places, and use what is there
  *   small   reads and writes BARs that are smaller than a page, and ports of BARs
  *
  * Interrupts may come with any vector meanwhile; they are counted.
@@ -230,6 +231,63 @@ static void race(void)
 	check(vectors[VECTOR_GOOD] == done + 1, "one more interrupt, %u before", done);
 }
 
+/* ------------------------------------------------------------------ two cores move BARs */
+
+#define EDU_NAME 0x010000edu
+#define EDU_SIZE 0x100000u
+#define PLACES   3u
+
+static uint32_t mover[2];
+static volatile unsigned moved[2], wrong;
+
+/* Where two are at one place, it is the first one's; in between, nobody's. */
+static void move_about(unsigned me, unsigned count)
+{
+	for (unsigned n = 0; n < count; n++) {
+		uint64_t at = FREE + (n * (me + 1) % PLACES) * EDU_SIZE;
+		uint32_t name;
+
+		pci_ecam_write(mover[me], PCI_BAR(0), 4, (uint32_t)at);
+		name = *(volatile uint32_t *)at;
+		wrong += name != EDU_NAME && name != ~0u;
+		name = pci_ecam_read(mover[me], PCI_BAR(0), 4);
+		wrong += name != (uint32_t)at;
+		moved[me] = n + 1;
+	}
+}
+
+static void move_second(void)
+{
+	load_idt();
+	apic_init(false);
+	move_about(1, (unsigned)option("rounds", 500));
+	raced = true;
+}
+
+static void moves(void)
+{
+	unsigned rounds = (unsigned)option("rounds", 500);
+
+	for (unsigned i = 0; i < 2; i++) {
+		mover[i] = pci_find(0x11e81234, i);
+		if (!check(mover[i] != PCI_NOWHERE, "device %u", i))
+			return;
+		pci_command(mover[i], PCI_COMMAND_MEMORY, 0);
+	}
+	start_core(apic_id() + 1, move_second);
+	move_about(0, rounds);
+	while (!raced)
+		cpu_pause();
+	check(moved[0] == rounds && moved[1] == rounds, "%u and %u moves", moved[0], moved[1]);
+	check(!wrong, "%u things that are not theirs", wrong);
+	/* In the end each has its place. */
+	for (unsigned i = 0; i < 2; i++)
+		pci_ecam_write(mover[i], PCI_BAR(0), 4, (uint32_t)(FREE + i * EDU_SIZE));
+	for (unsigned i = 0; i < 2; i++)
+		check(*(volatile uint32_t *)(FREE + i * EDU_SIZE) == EDU_NAME, "device %u is there",
+		      i);
+}
+
 /* ------------------------------------------------------------------ small BARs */
 
 #define NIC        0x813910ecu /* the station's address at 0, its multicast filter at 8 */
@@ -325,6 +383,8 @@ void guest_main(void)
 		bars();
 	if (has_word("race"))
 		race();
+	if (has_word("moves"))
+		moves();
 	if (has_word("small"))
 		small();
 	irq_off();

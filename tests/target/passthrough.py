@@ -140,6 +140,15 @@ def bars_are_moved_over_everything(lab):
     m.command("are you there", "got 'are you there'")
 
 
+@target(iommus=IOMMUS, limit=120)
+def bars_are_moved_by_two_cores(lab):
+    m = lab.boot([Guest("one", "pciconf", cores="0-1", cmdline="moves", reset="none",
+                        pci="00:04.0, 00:05.0")], cores=2,
+                 devices=[devices.edu(4), devices.edu(5)])
+    m.wait_started()
+    m.console.expect(r"done: \d+ ok, 0 failed", 90, anywhere=True)
+
+
 @target(iommus=IOMMUS, limit=90)
 def small_bars_and_ports(lab):
     m = lab.boot([Guest("one", "pciconf", cores=0, cmdline="small", reset="none",
