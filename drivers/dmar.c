@@ -44,10 +44,14 @@ struct dmar_parser {
 	struct dmar *d;
 };
 
+/* Of a table that is damaged all over, the first defects tell enough. */
 static void warn_at(const struct dmar_parser *p, const char *what, uint32_t at)
 {
-	if (p->env->warn)
-		p->env->warn(p->env->ctx, what, HPA(p->t->pa.v + at));
+	if (p->env->warn && p->d->defects <= DMAR_WARNINGS)
+		p->env->warn(p->env->ctx,
+			     p->d->defects < DMAR_WARNINGS ? what : "DMAR with many more defects",
+			     HPA(p->t->pa.v + at));
+	p->d->defects++;
 }
 
 static uint8_t get8(const struct dmar_parser *p, uint32_t at)

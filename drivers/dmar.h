@@ -19,6 +19,7 @@
 #define DMAR_UNITS_MAX   64u
 #define DMAR_REGIONS_MAX 64u
 #define DMAR_SCOPES_MAX  1024u
+#define DMAR_WARNINGS    16u /* further defects are counted only */
 #define DMAR_NO_UNIT     UINT32_MAX
 
 struct dmar_env {
@@ -79,6 +80,7 @@ struct dmar {
 	struct dmar_scope scopes[DMAR_SCOPES_MAX];
 	uint32_t scopes_lost;  /* paths that lead nowhere, or are damaged, or did not fit */
 	uint32_t regions_lost; /* regions that cannot be, or did not fit */
+	uint32_t defects;      /* of any kind, those above included */
 };
 
 /*

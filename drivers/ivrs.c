@@ -78,10 +78,14 @@ struct entries {
 	struct ivrs_range range;
 };
 
+/* Of a table that is damaged all over, the first defects tell enough. */
 static void warn_at(const struct ivrs_parser *p, const char *what, uint32_t at)
 {
-	if (p->warn)
-		p->warn(p->ctx, what, HPA(p->t->pa.v + at));
+	if (p->warn && p->v->defects <= IVRS_WARNINGS)
+		p->warn(p->ctx,
+			p->v->defects < IVRS_WARNINGS ? what : "IVRS with many more defects",
+			HPA(p->t->pa.v + at));
+	p->v->defects++;
 }
 
 static uint8_t get8(const struct ivrs_parser *p, uint32_t at)

@@ -19,6 +19,7 @@
 #define IVRS_RANGES_MAX   1024u
 #define IVRS_SPECIALS_MAX 128u
 #define IVRS_REGIONS_MAX  64u
+#define IVRS_WARNINGS     16u /* further defects are counted only */
 #define IVRS_NO_UNIT      UINT32_MAX
 
 /* `flags` of a unit: what the IOMMU's control register is to be set to. */
@@ -93,6 +94,7 @@ struct ivrs {
 	struct ivrs_region regions[IVRS_REGIONS_MAX];
 	uint32_t entries_lost; /* device entries that are damaged, or did not fit */
 	uint32_t regions_lost; /* regions that cannot be, or did not fit */
+	uint32_t defects;      /* of any kind, those above included */
 };
 
 /*

@@ -692,6 +692,23 @@ static void test_cut_anywhere(void **state)
 	}
 }
 
+/* A log on a serial line would take minutes. */
+static void test_many_defects(void **state)
+{
+	uint32_t seen = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 100; i++)
+		dmar_end(&b, dmar_rmrr(&b, 0, 0, 0));
+	dmar_unit(&b, true, 0, 0xfed90000);
+	assert_int_equal(parse(), OK);
+	for (const char *p = warned; (p = strchr(p, ';')); p++)
+		seen++;
+	assert_int_equal(seen, DMAR_WARNINGS + 1);
+	assert_non_null(strstr(warned, "cannot be used;DMAR with many more defects;"));
+	assert_true(d.defects == 100 && d.regions_lost == 100);
+}
+
 static void test_nobody_listens(void **state)
 {
 	struct dmar_env quiet = env;
@@ -734,6 +751,7 @@ int main(void)
 		cmocka_unit_test_setup(test_too_many_devices, setup),
 		cmocka_unit_test_setup(test_too_many_regions, setup),
 		cmocka_unit_test_setup(test_cut_anywhere, setup),
+		cmocka_unit_test_setup(test_many_defects, setup),
 		cmocka_unit_test_setup(test_nobody_listens, setup),
 	};
 

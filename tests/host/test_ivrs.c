@@ -598,6 +598,23 @@ static void test_cut_anywhere(void **state)
 	}
 }
 
+/* A log on a serial line would take minutes. */
+static void test_many_defects(void **state)
+{
+	uint32_t seen = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 100; i++)
+		ivrs_ivmd(&b, 0x20, 1, 0, 0, 0, 0);
+	one_unit();
+	assert_int_equal(parse_length(b.length), OK);
+	for (const char *p = warned; (p = strchr(p, ';')); p++)
+		seen++;
+	assert_int_equal(seen, IVRS_WARNINGS + 1);
+	assert_non_null(strstr(warned, "cannot be used;IVRS with many more defects;"));
+	assert_true(v.defects == 100 && v.regions_lost == 100);
+}
+
 static void test_nobody_listens(void **state)
 {
 	struct acpi_table t;
@@ -635,6 +652,7 @@ int main(void)
 		cmocka_unit_test_setup(test_too_many_units, setup),
 		cmocka_unit_test_setup(test_too_many_entries, setup),
 		cmocka_unit_test_setup(test_cut_anywhere, setup),
+		cmocka_unit_test_setup(test_many_defects, setup),
 		cmocka_unit_test_setup(test_nobody_listens, setup),
 	};
 
