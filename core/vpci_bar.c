@@ -16,6 +16,10 @@
 #define ROM_ENABLE       1u
 #define ROM_FLAGS        0x7ffu
 
+#define FIRST_PORT 0x1000ull     /* what is below is the board's */
+#define APICS      0xfec00000ull /* IOAPICs, local APICs and messages to them */
+#define APICS_SIZE 0x300000ull
+
 #define MEM64_BAR  (32ull << 20) /* from this size on they go above 4 GiB if they can */
 #define MEM64_BITS 40            /* where the window begins in a large address space: half way */
 
@@ -36,6 +40,10 @@ static const char *check_place(const struct pci_function *f, const struct pci_ba
 {
 	if (bar->base == 0)
 		return "the firmware has given it no address";
+	if (bar->io && bar->base < FIRST_PORT)
+		return "it lies among the machine's own ports";
+	if (!bar->io && overlap(bar->base, bar->size, APICS, APICS_SIZE))
+		return "it lies over the machine's interrupt controllers";
 	for (uint32_t i = 0; !bar->io && i < boot_info->region_count; i++) {
 		const struct boot_region *r = &boot_info->regions[i];
 

@@ -83,8 +83,9 @@ static uint32_t cap_size(const struct vpci_device *d, uint8_t at, uint8_t id)
 	case CAP_MSIX:
 		return d->irqs.table ? VPCI_MSIX_SIZE : 0;
 	case CAP_PCIE:
+		/* Some end before its last registers, which are reserved in devices. */
 		if ((header >> 16 & 15) >= 2)
-			return PCIE_SIZE_2;
+			return (uint32_t)min_u64(PCIE_SIZE_2, 256u - at);
 		return in_root_complex(header) ? PCIE_SIZE_1_RC : PCIE_SIZE_1;
 	case CAP_AF:
 		return d->host->reset == PCI_RESET_AF_FLR ? AF_SIZE : 0;

@@ -129,6 +129,10 @@ static void broken_bars_are_refused(void **state)
 	fixture_tree();
 	assert_int_equal(fixture_create(any), ERR_UNSUPPORTED);
 	assert_int_equal(logged, 1);
+	/* Over the local APICs. */
+	fake[DISK].f.bars[0].base = 0xfeefc000;
+	fixture_tree();
+	assert_int_equal(fixture_create(any), ERR_UNSUPPORTED);
 	/* Over another device's. */
 	fake[DISK].f.bars[0].base = fake[DISPLAY].f.bars[2].base + 0x8000;
 	fixture_tree();
@@ -160,7 +164,7 @@ static void what_is_not_needed_is_not_shown(void **state)
 	const uint8_t any[FAKES] = { 0 };
 
 	(void)state;
-	fake[DISK].f.bars[2].base = 0;
+	fake[DISK].f.bars[2].base = 0x3e0;
 	fake[DISK].f.bars[PCI_ROM].base = 0;
 	fixture_tree();
 	assert_int_equal(fixture_create(any), OK);

@@ -173,6 +173,19 @@ static void a_guest_resets_its_device(void **state)
 	assert_int_equal(real(DISK, 4, 2) & 7, 7);
 }
 
+static void pcie_may_end_with_the_configuration_space(void **state)
+{
+	(void)state;
+	fixture_prepare();
+	memcpy(fake[DISK].config + 0xd8, fake[DISK].config + CAP_PCIE, 0x28);
+	fake[DISK].config[CAP_MSIX + 1] = 0xd8;
+	fake[DISK].f.pcie = 0xd8;
+	fixture_tree();
+	fixture_run();
+	assert_int_equal(ecam_get(DISK_SLOT, 0xd8, 4), 0x00920010);
+	assert_int_equal(ecam_get(DISK_SLOT, 0xfc, 4), 5);
+}
+
 static void what_cannot_be_reset_says_so(void **state)
 {
 	(void)state;
@@ -225,6 +238,7 @@ int main(void)
 		cmocka_unit_test_setup(reads_grow_and_payloads_do_not, setup),
 		cmocka_unit_test_setup(messages_are_told_what_concerns_them, setup),
 		cmocka_unit_test_setup(a_guest_resets_its_device, setup),
+		cmocka_unit_test_setup(pcie_may_end_with_the_configuration_space, setup),
 		cmocka_unit_test_setup(what_cannot_be_reset_says_so, setup),
 		cmocka_unit_test_setup(older_devices_have_another_way, setup),
 		cmocka_unit_test_setup(a_device_that_does_not_come_back_is_gone, setup),
