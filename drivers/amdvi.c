@@ -13,10 +13,12 @@
 #define FLUSH_RANGES_MAX   16u
 #define DOMAINS            256u
 #define VA_BITS_DEFAULT    48
+#define IVHD_TYPE_10       0x10
+#define IVHD_HAT_DIS       BIT(0) /* of the attributes, in the later types */
 #define IVINFO_PA_BITS(v)  (((v) >> 8) & 0x7f)
 #define IVINFO_VA_BITS(v)  (((v) >> 15) & 0x7f)
 
-/* The capability block in configuration space (3.2). */
+/* The capability block in configuration space (chapter 3). */
 #define CAP_HEADER       0x00
 #define CAP_BASE_LOW     0x04
 #define CAP_BASE_HIGH    0x08
@@ -118,6 +120,12 @@ static enum status prepare_segment(uint16_t number)
 	return OK;
 }
 
+/* A hypervisor below us may offer interrupt remapping alone: HATDis. */
+static bool no_translation(const struct ivrs_unit *v)
+{
+	return v->type != IVHD_TYPE_10 && v->features & IVHD_HAT_DIS;
+}
+
 /* What all units can do; they share tables. */
 static enum status common_format(const struct iommu_env *env)
 {
@@ -132,7 +140,7 @@ static enum status common_format(const struct iommu_env *env)
 
 		amdvi.ga = amdvi.ga && efr & EFR_GA_SUP;
 		amdvi.xt = amdvi.xt && efr & EFR_XT_SUP;
-		if (EFR_HATS(efr) == 3)
+		if (EFR_HATS(efr) == 3 || no_translation(&amdvi.ivrs.units[i]))
 			caps.hats = 3;
 	}
 	amdvi.xt = amdvi.xt && amdvi.ga;

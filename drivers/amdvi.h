@@ -82,7 +82,7 @@ struct amdvi {
 
 extern struct amdvi amdvi;
 
-/* MMIO registers (3.4). */
+/* MMIO registers (chapter 3). */
 #define AMDVI_DEVICE_TABLE    0x0000
 #define AMDVI_COMMAND_BASE    0x0008
 #define AMDVI_EVENT_BASE      0x0010

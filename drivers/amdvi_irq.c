@@ -3,7 +3,7 @@
 
 #include "panic.h"
 
-/* Entries of 128 bits (2.2.5.2): RemapEn, fixed, physical destination. Those of 32 bits are alike. */
+/* Entries of 128 bits (2.2.5): RemapEn, fixed, physical destination. Those of 32 bits are alike. */
 #define IRTE_REMAP_EN        BIT(0)
 #define IRTE_DEST_SHIFT      8
 #define IRTE_DEST_LOW        BITS(23, 0)

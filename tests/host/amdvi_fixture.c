@@ -10,7 +10,7 @@
 struct iommu_info iommu_info;
 struct page_budget budget;
 struct iommu_env env;
-uint32_t warnings;
+uint32_t warnings, ivrs_attributes;
 jmp_buf *panic_to;
 
 static uint8_t table[1024];
@@ -105,7 +105,7 @@ struct acpi_table make_ivrs(unsigned units)
 		put(MODEL_BASE(n), 8);
 		put(n == 2, 2);
 		put(0, 2);
-		put(0, 4);
+		put(ivrs_attributes, 4);
 		put(model.unit[n].efr, 8);
 		put(0, 8);
 		put_devices(n);
@@ -131,7 +131,7 @@ static void prepare(void)
 {
 	model_reset(POOL_PAGES);
 	memset(&amdvi, 0, sizeof(amdvi));
-	warnings = 0;
+	warnings = ivrs_attributes = 0;
 	memset(&env, 0, sizeof(env));
 	assert_int_equal(page_budget_init(&budget, "test", POOL_PAGES - 64), OK);
 	env.budget = &budget;

@@ -28,6 +28,7 @@ extern const struct iommu_ops amdvi_ops;
 extern struct page_budget budget;
 extern struct iommu_env env;
 extern uint32_t warnings;
+extern uint32_t ivrs_attributes; /* of all units, for make_ivrs() */
 extern jmp_buf *panic_to;
 
 /* Bytes of an IVRS table with that many units. */

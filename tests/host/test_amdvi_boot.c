@@ -236,6 +236,10 @@ static void test_formats(void **state)
 	assert_int_equal(try_start(2), ERR_UNSUPPORTED);
 	assert_int_equal(budget.used, 0);
 	setup(NULL);
+	ivrs_attributes = 1; /* interrupt remapping alone */
+	assert_int_equal(try_start(2), ERR_UNSUPPORTED);
+	setup(NULL);
+	ivrs_attributes = 0xfe;
 	model.unit[1].efr |= 0x800; /* six levels: four as well */
 	start(2);
 	assert_int_equal(iommu_info.format.levels, 4);
