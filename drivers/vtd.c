@@ -29,6 +29,12 @@ struct vtd_unit *vtd_unit_of(struct pci_bdf d)
 	return i < vtd.count ? &vtd.unit[i] : NULL;
 }
 
+void vtd_store(uint64_t *field, uint64_t v)
+{
+	__atomic_store_n(field, v, __ATOMIC_RELEASE);
+	vtd_written(field, sizeof(*field));
+}
+
 static void warn(void *ctx, const char *what, hpa_t pa)
 {
 	(void)ctx;

@@ -63,6 +63,9 @@ extern struct vtd vtd;
 /* vtd.c: the unit of a device, or NULL. */
 struct vtd_unit *vtd_unit_of(struct pci_bdf d);
 
+/* Make one qword of an entry visible to units, whole, and after all stores before it. */
+void vtd_store(uint64_t *field, uint64_t v);
+
 static inline uint16_t vtd_sid(struct pci_bdf d)
 {
 	return (uint16_t)(d.bus << 8 | d.device << 3 | d.function);
@@ -73,13 +76,6 @@ static inline void vtd_written(const void *p, size_t bytes)
 {
 	if (!vtd.snoops)
 		vtd_write_back(p, bytes);
-}
-
-/* Make one qword of an entry visible, whole, and after all stores before it. */
-static inline void vtd_store(uint64_t *field, uint64_t v)
-{
-	__atomic_store_n(field, v, __ATOMIC_RELEASE);
-	vtd_written(field, sizeof(*field));
 }
 
 /* vtd_unit.c: look at a unit, and doubt it. Errors are logged. */
