@@ -558,6 +558,42 @@ static void nothing_is_left_of_a_run(void **state)
 	assert_int_equal(guest.tdp.slots->count, 4);
 }
 
+static unsigned others;
+
+/* The monitor is faster, a few times in a row. */
+static void other_commit(void)
+{
+	struct slot s = { .base = GFN(0x2000000 + others),
+			  .npages = 1,
+			  .pfn = PFN(0x1000),
+			  .access = ACCESS_RW,
+			  .name = "fixed" };
+	struct slot_txn txn;
+
+	others++;
+	assert_int_equal(tdp_begin(&guest.tdp, &txn, 1), OK);
+	assert_int_equal(slot_create(&txn, &s), OK);
+	assert_int_equal(tdp_commit(&guest.tdp, &txn), OK);
+	if (others < 5)
+		meanwhile = other_commit;
+}
+
+static void other_transactions_come_first(void **state)
+{
+	uint64_t at = ecam_get(DISK_SLOT, 0x10, 8) & ~15ull;
+
+	(void)state;
+	others = 0;
+	meanwhile = other_commit;
+	decode(DISK_SLOT, 2);
+	assert_int_equal(others, 5);
+	assert_non_null(slot_at(at));
+	assert_int_equal(guest.tdp.slots->count, 4 + 5 + 3);
+	decode(DISK_SLOT, 0);
+	assert_int_equal(guest.tdp.slots->count, 4 + 5);
+	assert_int_equal(logged, 0);
+}
+
 /* Without memory for tables, nothing that is the guest's is lost, and nothing of it stays decoded. */
 static void out_of_memory_leaves_it_as_it_was(void **state)
 {
@@ -688,6 +724,7 @@ int main(void)
 		BARE(a_small_bar_can_share_its_real_page),
 		TEST(ports_are_forwarded),
 		TEST(nothing_is_left_of_a_run),
+		TEST(other_transactions_come_first),
 		TEST(out_of_memory_leaves_it_as_it_was),
 		TEST(random_accesses_do_no_harm),
 	};

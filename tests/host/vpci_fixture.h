@@ -57,6 +57,7 @@ extern uint32_t port_value; /* what was written to a real port last */
 extern uint16_t port_number;
 extern uint8_t small[2][PAGE_SIZE]; /* the registers of the display's small BARs */
 extern bool reset_fails;
+extern void (*meanwhile)(void); /* what another core does when a BAR is about to be mapped */
 extern unsigned logged;
 extern unsigned guest_resets;
 extern unsigned uncovered; /* the device that no IOMMU is above of */
