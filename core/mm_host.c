@@ -135,15 +135,12 @@ static void wait_for_readers(void)
 
 void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsigned count)
 {
-	static const struct gfn_range everything = { 0, UINT64_MAX >> PAGE_SHIFT };
 	struct guest *g = host;
 	struct vcpu *v;
 	uint32_t i;
 
 	/* Devices first: they go on meanwhile, cores leave meanwhile. */
-	if (iommu_info.flush_maps)
-		passthrough_flush(g, &everything, 1); /* whoever calls may have mapped something */
-	else if (count && views & BIT(TDP_DMA))
+	if (count && views & BIT(TDP_DMA))
 		passthrough_flush(g, ranges, count);
 	/* INVEPT and ASIDs know no ranges: everything of the guest goes. */
 	if (count && views & BIT(TDP_CPU)) {

@@ -103,7 +103,6 @@ struct iommu_info {
 	uint32_t domains;          /* domain ids from 1 to this number can be used */
 	bool irq_remap;            /* all units remap interrupts; else devices can forge them */
 	bool x2apic;               /* destinations have 32 bits */
-	bool flush_maps; /* what is newly mapped must be flushed, too, before it is used */
 	uint32_t reserved_count;
 	struct iommu_reserved reserved[IOMMU_RESERVED_MAX];
 };

@@ -57,14 +57,13 @@ static bool read_bridge(void *ctx, struct pci_bdf d, uint8_t *secondary, uint8_t
 /* What all units can do. */
 static enum status common(const struct iommu_env *env)
 {
-	uint64_t cap = ~0ull, ecap = ~0ull, any = 0;
+	uint64_t cap = ~0ull, ecap = ~0ull;
 	struct vtd_caps caps = { .haw = vtd.dmar.address_bits ? vtd.dmar.address_bits : 52,
 				 .mgaw = 64 };
 
 	iommu_info.domains = DOMAINS_MAX;
 	for_each_vtd_unit (u) {
 		cap &= u->cap;
-		any |= u->cap;
 		ecap &= u->ecap;
 		caps.mgaw = (uint8_t)min_u64(caps.mgaw, CAP_MGAW(u->cap));
 		/* Domain 0 is what units with CAP.CM tag entries with that are not present. */
@@ -77,7 +76,6 @@ static enum status common(const struct iommu_env *env)
 	caps.page_1g = cap & CAP_PAGE_1G;
 	caps.snoop = ecap & ECAP_SC;
 	vtd.snoops = ecap & ECAP_C;
-	iommu_info.flush_maps = any & (CAP_CM | CAP_RWBF);
 	vtd.irq_remap = vtd.dmar.intr_remap && ecap & ECAP_IR;
 	vtd.x2apic = vtd.irq_remap && ecap & ECAP_EIM &&
 		     (env->wide_apic_ids || !vtd.dmar.x2apic_opt_out);

@@ -77,18 +77,11 @@ void smp_kick(struct cpu *c)
 		__atomic_store_n(&c->in_guest, 0, __ATOMIC_SEQ_CST);
 }
 
-struct iommu_info iommu_info;
-static unsigned device_flushes; /* of two ranges, or of everything */
+static unsigned device_flushes; /* of two ranges */
 
 void passthrough_flush(struct guest *g, const struct gfn_range *ranges, unsigned count)
 {
 	assert_ptr_equal(g, &guest);
-	if (iommu_info.flush_maps) {
-		assert_int_equal(count, 1);
-		assert_true(ranges->start == 0 && ranges->end >= BIT(45));
-		device_flushes++;
-		return;
-	}
 	assert_int_equal(count, 2);
 	assert_int_equal(ranges[1].end, 9);
 	device_flushes++;
@@ -97,7 +90,6 @@ void passthrough_flush(struct guest *g, const struct gfn_range *ranges, unsigned
 static int setup(void **state unused)
 {
 	device_flushes = 0;
-	iommu_info.flush_maps = false;
 	memset(&guest, 0, sizeof(guest));
 	memset(vcpus, 0, sizeof(vcpus));
 	memset(cores, 0, sizeof(cores));
@@ -388,16 +380,6 @@ static void test_devices(void **state unused)
 	assert_int_equal(device_flushes, 2);
 }
 
-/* Some IOMMUs keep that nothing was mapped: then each call may be the end of mapping something. */
-static void test_devices_new_mappings(void **state unused)
-{
-	iommu_info.flush_maps = true;
-	flush(0, 0);
-	assert_int_equal(device_flushes, 1);
-	flush(BIT(TDP_DMA), 2);
-	assert_int_equal(device_flushes, 2);
-}
-
 int main(void)
 {
 	const struct CMUnitTest all[] = {
@@ -406,7 +388,6 @@ int main(void)
 		cmocka_unit_test_setup(test_flush, setup),
 		cmocka_unit_test_setup(test_flush_of_others, setup),
 		cmocka_unit_test_setup(test_devices, setup),
-		cmocka_unit_test_setup(test_devices_new_mappings, setup),
 		cmocka_unit_test_setup(test_kick_again, setup),
 		cmocka_unit_test_setup(test_core_that_stays, setup),
 		cmocka_unit_test_setup(test_section_without_end, setup),

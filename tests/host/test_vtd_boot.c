@@ -327,21 +327,6 @@ static void test_three_levels(void **state)
 	assert_int_equal(hpa, HPA_A);
 }
 
-static void test_flush_of_new_mappings(void **state)
-{
-	(void)state;
-	start_ok();
-	assert_false(iommu_info.flush_maps);
-	vtd_setup(state);
-	model.unit[0].cap |= CAP_CM;
-	start_ok();
-	assert_true(iommu_info.flush_maps);
-	vtd_setup(state);
-	model.unit[2].cap |= CAP_RWBF;
-	start_ok();
-	assert_true(iommu_info.flush_maps);
-}
-
 static void test_snoop_bit(void **state)
 {
 	(void)state;
@@ -427,7 +412,6 @@ int main(void)
 		T(test_no_units),
 		T(test_common_capabilities),
 		T(test_three_levels),
-		T(test_flush_of_new_mappings),
 		T(test_snoop_bit),
 		T(test_x2apic),
 		T(test_reserved_memory),

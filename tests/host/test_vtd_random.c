@@ -113,22 +113,21 @@ static void attach_or_detach(void)
 	domain_of[d] = domain;
 }
 
-/* One page, or a few ranges, get another frame, other rights, or nothing. */
+/*
+ * One page, or a few ranges, get another frame, other rights, or nothing. What is new is flushed as
+ * well, as mm/ does: units with caching mode remember that nothing was there.
+ */
 static void change_pages(void)
 {
 	struct gfn_range ranges[12];
 	unsigned domain = 1 + pick(DOMAINS), count = 1 + (pick(3) ? 0 : pick(12)), n = 0;
-	bool flush = iommu_info.flush_maps;
 
 	for (unsigned i = 0; i < count; i++) {
 		unsigned first = pick(PAGES), pages = 1 + pick(5 - first % 5);
 
 		for (unsigned p = first; p < first + pages; p++) {
-			uint64_t old = domains[domain].hpa[p];
-
 			domains[domain].hpa[p] = pick(3) ? (1 + (uint64_t)pick(1 << 20)) << 12 : 0;
 			domains[domain].read_only[p] = pick(2);
-			flush |= old != 0;
 			map_page(domains[domain].root, gpa_of(p), domains[domain].hpa[p],
 				 !domains[domain].hpa[p]        ? 0
 				 : domains[domain].read_only[p] ? 1
@@ -138,8 +137,7 @@ static void change_pages(void)
 		ranges[n].end = ranges[n].start + pages;
 		n++;
 	}
-	if (flush)
-		vtd_ops.flush((uint16_t)domain, ranges, n);
+	vtd_ops.flush((uint16_t)domain, ranges, n);
 }
 
 static void set_irq(unsigned i, unsigned n)
