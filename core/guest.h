@@ -48,6 +48,7 @@ struct guest {
 	struct spinlock lock; /* protects the devices: everything in the next group */
 	struct vuart uart;
 	struct vioapic ioapic;
+	bool trap_eoi; /* in x2APIC mode; in the other one they trap anyway */
 	struct vrtc rtc;
 
 	uint64_t nx_next, nx_period; /* TSC: when the next pass of core/nx.c is due; atomic */

@@ -397,7 +397,7 @@ static const struct msr_entry table[] = {
 	{ MSR_X2APIC_ID, MSR_X2APIC_VERSION, R, ANY, FEAT_X2APIC, 0, read_hw, NULL },
 	{ ONE(MSR_X2APIC_TPR), R | W, ANY, FEAT_X2APIC, 0, read_hw, write_hw },
 	{ ONE(MSR_X2APIC_PPR), R, ANY, FEAT_X2APIC, 0, read_hw, NULL },
-	{ ONE(MSR_X2APIC_EOI), W, ANY, FEAT_X2APIC, 0, NULL, write_hw },
+	{ ONE(MSR_X2APIC_EOI), W, ANY, FEAT_X2APIC, 0, NULL, write_x2apic },
 	{ ONE(MSR_X2APIC_LDR), R, ANY, FEAT_X2APIC, 0, read_hw, NULL },
 	{ ONE(MSR_X2APIC_SVR), R | W, ANY, FEAT_X2APIC, 0, read_hw, write_hw },
 	{ MSR_X2APIC_ISR(0), MSR_X2APIC_IRR(7), R, ANY, FEAT_X2APIC, 0, read_hw, NULL },
@@ -487,6 +487,9 @@ void msr_policy_for_each(struct vcpu *v, bool x2apic, msr_allow_fn allow, void *
 		const struct msr_entry *e = &table[i];
 
 		if (!e->direct || (is_x2apic(e->first) && !x2apic) || !applies(v, e))
+			continue;
+		if (e->first == MSR_X2APIC_EOI &&
+		    __atomic_load_n(&v->guest->trap_eoi, __ATOMIC_ACQUIRE))
 			continue;
 		for (msr = e->first; msr <= e->last; msr++)
 			allow(ctx, msr, e->direct & R, e->direct & W);

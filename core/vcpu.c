@@ -97,6 +97,8 @@ static bool serve(struct vcpu *v, uint64_t requests)
 		hvm->flush_guest_tlb(v);
 	if (take(v, VCPU_REQ_CONSOLE))
 		guest_poll_console(v->guest);
+	if (take(v, VCPU_REQ_MSRS))
+		hvm->set_x2apic(v, v->x2apic);
 	if (take(v, VCPU_REQ_VECTORS))
 		raise_vectors(v);
 	if (take(v, VCPU_REQ_NMI))

@@ -53,16 +53,17 @@ enum exit_class {
 };
 
 /* What other cores, the monitor or a device want of this vCPU; set atomically, then kick. */
-#define VCPU_REQ_PAUSE    BIT(0) /* park until VCPU_REQ_PAUSE is cleared */
-#define VCPU_REQ_STOP     BIT(1) /* leave the guest for good (guest_stop, guest_reset) */
-#define VCPU_REQ_FLUSH    BIT(2) /* drop this core's second-level TLB entries of the guest */
-#define VCPU_REQ_VECTORS  BIT(3) /* `vectors` holds interrupts for this core's local APIC */
-#define VCPU_REQ_NMI      BIT(4) /* inject a virtual NMI */
-#define VCPU_REQ_INIT     BIT(5) /* INIT from another core of the same guest */
-#define VCPU_REQ_SIPI     BIT(6) /* start-up IPI; `sipi_vector` */
-#define VCPU_REQ_START    BIT(7) /* begin a run of the guest; only while VCPU_OFF */
-#define VCPU_REQ_SNAPSHOT BIT(8) /* copy the registers into `last` */
-#define VCPU_REQ_CONSOLE  BIT(9) /* the console has input or room for the guest's UART */
+#define VCPU_REQ_PAUSE    BIT(0)  /* park until VCPU_REQ_PAUSE is cleared */
+#define VCPU_REQ_STOP     BIT(1)  /* leave the guest for good (guest_stop, guest_reset) */
+#define VCPU_REQ_FLUSH    BIT(2)  /* drop this core's second-level TLB entries of the guest */
+#define VCPU_REQ_VECTORS  BIT(3)  /* `vectors` holds interrupts for this core's local APIC */
+#define VCPU_REQ_NMI      BIT(4)  /* inject a virtual NMI */
+#define VCPU_REQ_INIT     BIT(5)  /* INIT from another core of the same guest */
+#define VCPU_REQ_SIPI     BIT(6)  /* start-up IPI; `sipi_vector` */
+#define VCPU_REQ_START    BIT(7)  /* begin a run of the guest; only while VCPU_OFF */
+#define VCPU_REQ_SNAPSHOT BIT(8)  /* copy the registers into `last` */
+#define VCPU_REQ_CONSOLE  BIT(9)  /* the console has input or room for the guest's UART */
+#define VCPU_REQ_MSRS     BIT(10) /* which MSRs trap has changed (guest.trap_eoi) */
 
 enum vcpu_state {
 	VCPU_OFF,       /* guest not started or stopped */

@@ -109,5 +109,6 @@ void vdev_reset(struct guest *g)
 {
 	/* The IOAPIC first: its pins are masked then, so the UART's line changes reach nobody. */
 	vioapic_reset(&g->ioapic);
+	g->trap_eoi = false;
 	vuart_reset(&g->uart);
 }

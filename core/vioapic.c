@@ -120,7 +120,7 @@ static void write_indexed(struct vioapic *io, uint32_t value)
 		write_rte(io, pin, io->select & 1, value);
 }
 
-static void end_of_interrupt(struct vioapic *io, uint8_t vector)
+void vioapic_eoi(struct vioapic *io, uint8_t vector)
 {
 	unsigned pin;
 
@@ -132,6 +132,16 @@ static void end_of_interrupt(struct vioapic *io, uint8_t vector)
 		io->rte[pin] &= ~RTE_REMOTE_IRR;
 		reconsider(io, pin);
 	}
+}
+
+bool vioapic_needs_eoi(const struct vioapic *io)
+{
+	uint64_t any = 0;
+	unsigned pin;
+
+	for (pin = 0; pin < VIOAPIC_PINS; pin++)
+		any |= io->rte[pin];
+	return (any & RTE_REMOTE_IRR) && !io->has_ended;
 }
 
 uint32_t vioapic_read(struct vioapic *io, uint32_t offset)
@@ -155,7 +165,8 @@ void vioapic_write(struct vioapic *io, uint32_t offset, uint32_t value)
 		write_indexed(io, value);
 		break;
 	case REG_EOI:
-		end_of_interrupt(io, (uint8_t)value);
+		io->has_ended = true;
+		vioapic_eoi(io, (uint8_t)value);
 		break;
 	}
 }
@@ -167,6 +178,7 @@ void vioapic_reset(struct vioapic *io)
 	io->id = 0;
 	io->select = 0;
 	io->latched = 0;
+	io->has_ended = false;
 	for (pin = 0; pin < VIOAPIC_PINS; pin++)
 		io->rte[pin] = RTE_MASKED;
 }

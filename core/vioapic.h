@@ -9,11 +9,11 @@
  * The guest's IOAPIC (Intel 82093AA with the EOI register of version 20h). Pure: messages leave
  * through vioapic_ops. The caller serializes (the guest's lock).
  *
- * The guest's EOIs go to the physical local APIC and are not seen here. Edge interrupts need none.
- * A level interrupt's remote IRR is cleared by the EOI register (which is what Linux uses, as the
- * vector arrives with TMR clear) or by switching the entry to edge; besides, a new rising edge
- * of the line is always delivered, so a guest that only sends EOIs does not lose interrupts of
- * devices that let their line go.
+ * Interrupts are sent as edges, so the guest's local APICs do not tell of their end. Edge interrupts
+ * need no end. A level interrupt's remote IRR is cleared by the EOI register (which is what Linux uses,
+ * as the vector arrives with TMR clear), by switching the entry to edge, or by core/vlapic.c, which
+ * sees to the EOIs of guests that do not use that register (vioapic_needs_eoi()). Besides, a new
+ * rising edge of the line is always delivered.
  */
 #define VIOAPIC_GPA  0xfec00000ull
 #define VIOAPIC_SIZE 0x1000
@@ -47,6 +47,7 @@ struct vioapic {
 	uint8_t select;   /* IOREGSEL */
 	uint32_t lines;   /* input level, one bit per pin */
 	uint32_t latched; /* edges that came while the pin was masked */
+	bool has_ended;   /* the guest has used the EOI register */
 	uint64_t rte[VIOAPIC_PINS];
 };
 
@@ -55,6 +56,12 @@ void vioapic_reset(struct vioapic *io); /* power-on state; the lines keep their 
 
 /* Set the level of an input; pins beyond the last are ignored. */
 void vioapic_set_line(struct vioapic *io, unsigned pin, bool level);
+
+/* A level interrupt has been sent, and the guest has not shown that it will use the EOI register. */
+bool vioapic_needs_eoi(const struct vioapic *io);
+
+/* The guest has sent an EOI for the vector to one of its local APICs. */
+void vioapic_eoi(struct vioapic *io, uint8_t vector);
 
 uint32_t vioapic_read(struct vioapic *io, uint32_t offset);
 void vioapic_write(struct vioapic *io, uint32_t offset, uint32_t value);

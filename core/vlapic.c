@@ -194,6 +194,46 @@ static uint32_t filter_lvt(uint32_t reg, uint32_t value)
 	return value;
 }
 
+/* The highest vector in service, which the next EOI ends; -1: none. */
+static int in_service(void)
+{
+	int i;
+
+	for (i = 7; i >= 0; i--) {
+		uint32_t bits = lapic_read(LAPIC_ISR + 0x10 * (uint32_t)i);
+
+		if (bits)
+			return 32 * i + 31 - __builtin_clz(bits);
+	}
+	return -1;
+}
+
+/* What a broadcast of the hardware would do if it knew that the interrupt was a level one. */
+static void end_of_interrupt(struct vcpu *v, uint32_t value)
+{
+	struct guest *g = v->guest;
+	int vector = vioapic_needs_eoi(&g->ioapic) ? in_service() : -1;
+
+	lapic_write(LAPIC_EOI, value);
+	if (vector < 0)
+		return;
+	spin_lock(&g->lock);
+	vioapic_eoi(&g->ioapic, (uint8_t)vector);
+	spin_unlock(&g->lock);
+}
+
+void vlapic_trap_eoi(struct guest *g, bool on)
+{
+	struct vcpu *v;
+	uint32_t i;
+
+	if (g->trap_eoi == on)
+		return;
+	__atomic_store_n(&g->trap_eoi, on, __ATOMIC_RELEASE);
+	for_each_vcpu (g, v, i)
+		vcpu_request(v, VCPU_REQ_MSRS);
+}
+
 void vlapic_page_write(struct vcpu *v, uint32_t offset, uint32_t value)
 {
 	switch (offset) {
@@ -218,8 +258,10 @@ void vlapic_page_write(struct vcpu *v, uint32_t offset, uint32_t value)
 	case LAPIC_LVT_ERROR:
 		value = filter_lvt(offset, value);
 		break;
-	case LAPIC_TPR:
 	case LAPIC_EOI:
+		end_of_interrupt(v, value);
+		return;
+	case LAPIC_TPR:
 	case LAPIC_SVR:
 	case LAPIC_ESR:
 	case LAPIC_TIMER_INIT:
@@ -243,6 +285,12 @@ enum status vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	}
 	if (value >> 32)
 		return ERR_INVALID;
+	if (msr == MSR_X2APIC_EOI) {
+		if (value)
+			return ERR_INVALID;
+		end_of_interrupt(v, 0);
+		return OK;
+	}
 	return hw_wrmsr(msr, filter_lvt(reg, (uint32_t)value)) ? OK : ERR_INVALID;
 }
 

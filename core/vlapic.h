@@ -16,6 +16,12 @@
 /* Power-on state of what is tracked for the vCPU; on its core, after its APIC was reset. */
 void vlapic_reset(struct vcpu *v);
 
+/*
+ * Whether EOIs in x2APIC mode exit (guest.trap_eoi); those to the xAPIC's page always do. With the
+ * guest's lock, from any core. Interrupts that are sent afterwards find it in force.
+ */
+void vlapic_trap_eoi(struct guest *g, bool on);
+
 /* A trapped write to the xAPIC page, on the vCPU's core. Only aligned 32-bit writes do anything. */
 void vlapic_page_write(struct vcpu *v, uint32_t offset, uint32_t value);
 

@@ -8,6 +8,7 @@
  */
 #include "core/guest.h"
 #include "core/host_console.h"
+#include "core/vlapic.h"
 #include "core/vpci_irq_priv.h"
 #include "log.h"
 #include "spinlock.h"
@@ -32,8 +33,6 @@ static struct {
 	uint32_t apic_id; /* of the core that has the lines' NMIs, if `routed` */
 } intx;
 
-#define for_each_device(q) for ((q) = intx.devices; (q); (q) = (q)->intx_next)
-
 /* Reads as all ones: the device is gone, or in the middle of a reset. */
 static bool real_asserted(const struct vpci_irqs *q)
 {
@@ -57,14 +56,27 @@ static bool can_disable(const struct vpci_irqs *q)
 	return pci_read8(q->access, q->host->bdf, COMMAND_HIGH) & HIGH_NO_INTX;
 }
 
-/* Pins of several devices are one input. With the guest's lock. */
+/*
+ * Pins of several devices are one input. While any of them is asserted, EOIs are needed to learn that
+ * it may have been served, unless the guest uses the IOAPIC's register for that. With its lock.
+ */
 static void set_input(struct guest *g, uint8_t line)
 {
 	const struct vpci_irqs *q;
-	bool level = false;
+	bool level = false, any = false;
 
-	for_each_device(q) level |= q->guest == g && q->intx_line == line && q->intx_asserted;
+	for (q = intx.devices; q; q = q->intx_next) {
+		if (q->guest != g || !q->intx_asserted)
+			continue;
+		any = true;
+		level |= q->intx_line == line;
+	}
+	any &= !g->ioapic.has_ended;
+	if (any)
+		vlapic_trap_eoi(g, true);
 	vioapic_set_line(&g->ioapic, line, level);
+	if (!any)
+		vlapic_trap_eoi(g, false);
 }
 
 /*
@@ -90,8 +102,7 @@ static const struct vpci_irqs *find_listener(void)
 {
 	const struct vpci_irqs *q, *found = NULL;
 
-	for_each_device(q)
-	{
+	for (q = intx.devices; q; q = q->intx_next) {
 		if (!q->intx_on)
 			continue;
 		found = q;
@@ -165,8 +176,7 @@ void vpci_intx_resample(struct guest *g, unsigned pin)
 	struct vpci_irqs *q;
 	bool any = false;
 
-	for_each_device(q)
-	{
+	for (q = intx.devices; q; q = q->intx_next) {
 		if (q->guest != g || q->intx_line != pin)
 			continue;
 		any = true;
@@ -224,7 +234,8 @@ void vpci_intx_poll(void)
 		struct vpci_irqs *q;
 		bool found = false;
 
-		for_each_device(q) found |= has_changed(q) && poll_device(q);
+		for (q = intx.devices; q; q = q->intx_next)
+			found |= has_changed(q) && poll_device(q);
 		quiet = found ? 0 : quiet + 1;
 	}
 }

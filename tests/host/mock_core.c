@@ -181,6 +181,11 @@ bool lapic_is_x2apic(void)
 	return mock.lapic_x2apic;
 }
 
+uint32_t lapic_read(uint32_t reg)
+{
+	return mock.lapic[reg / 4];
+}
+
 void lapic_write(uint32_t reg, uint32_t v)
 {
 	mock.lapic[reg / 4] = v;

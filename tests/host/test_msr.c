@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// sources: core/msr.c core/cpuid.c core/vlapic.c tests/host/mock_core.c
+// sources: core/msr.c core/cpuid.c core/vlapic.c core/vioapic.c tests/host/mock_core.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -146,6 +146,11 @@ static void test_policy(void **state)
 	assert_int_equal(policy[MSR_X2APIC_IRR(7)], 1);
 	assert_int_equal(policy[0x83a], 0);
 	assert_int_equal(policy[0x8ff], 0);
+	mock.guest.trap_eoi = true;
+	collect(true);
+	assert_int_equal(policy[MSR_X2APIC_EOI], 0);
+	assert_int_equal(policy[MSR_X2APIC_SELF_IPI], 2);
+	assert_int_equal(policy[MSR_X2APIC_TPR], 3);
 }
 
 /* Without the CPUID bit there is no MSR. */

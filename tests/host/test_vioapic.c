@@ -225,6 +225,30 @@ static void resample(void *ctx, unsigned pin)
 	vioapic_set_line(&io, pin, asked.level);
 }
 
+/* EOIs of the local APICs are needed until the guest uses the register here. */
+static void test_needs_eoi(void **state)
+{
+	(void)state;
+	set_rte(3, 0x51, 1);
+	vioapic_set_line(&io, 3, true);
+	assert_false(vioapic_needs_eoi(&io));
+	set_rte(17, LEVEL | 0x52, 1);
+	assert_false(vioapic_needs_eoi(&io));
+	vioapic_set_line(&io, 17, true);
+	assert_true(vioapic_needs_eoi(&io));
+	vioapic_eoi(&io, 0x51);
+	assert_true(vioapic_needs_eoi(&io));
+	vioapic_set_line(&io, 17, false);
+	vioapic_eoi(&io, 0x52);
+	assert_false(vioapic_needs_eoi(&io));
+	vioapic_set_line(&io, 17, true);
+	vioapic_write(&io, 0x40, 0);
+	assert_false(vioapic_needs_eoi(&io));
+	vioapic_reset(&io);
+	set_rte(17, LEVEL | 0x52, 1);
+	assert_true(vioapic_needs_eoi(&io));
+}
+
 /* Whoever drives an input is asked for its level when that matters. */
 static void test_resample(void **state)
 {
@@ -256,11 +280,11 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		TEST(test_registers),         TEST(test_edge),
-		TEST(test_resample),          TEST(test_modes),
-		TEST(test_masked_edge),       TEST(test_level),
-		TEST(test_reset_keeps_lines), TEST(test_access_sizes),
-		TEST(test_random_accesses),
+		TEST(test_registers),    TEST(test_edge),
+		TEST(test_resample),     TEST(test_needs_eoi),
+		TEST(test_modes),        TEST(test_masked_edge),
+		TEST(test_level),        TEST(test_reset_keeps_lines),
+		TEST(test_access_sizes), TEST(test_random_accesses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// sources: core/vlapic.c tests/host/mock_core.c
+// sources: core/vlapic.c core/vioapic.c tests/host/mock_core.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -310,6 +310,94 @@ static void test_reset(void **state)
 	assert_true(mock.vcpus[1].apic_base == (X2APIC & ~(uint64_t)APIC_BASE_BSP));
 }
 
+static unsigned resampled;
+
+static void deliver(void *ctx, uint8_t dest, bool logical, enum apic_delivery mode, uint8_t vector)
+{
+	(void)ctx;
+	(void)dest;
+	(void)logical;
+	(void)mode;
+	(void)vector;
+}
+
+static void resample(void *ctx, unsigned pin)
+{
+	(void)ctx;
+	assert_int_equal(pin, 17);
+	resampled++;
+}
+
+/* A level interrupt with this vector, in service. */
+static void serve_level(uint8_t vector)
+{
+	static const struct vioapic_ops ops = { deliver, resample };
+
+	vioapic_init(&mock.guest.ioapic, &ops, NULL);
+	vioapic_write(&mock.guest.ioapic, 0, 0x10 + 2 * 17);
+	vioapic_write(&mock.guest.ioapic, 0x10, 0x8000u | vector);
+	vioapic_set_line(&mock.guest.ioapic, 17, true);
+	assert_true(vioapic_needs_eoi(&mock.guest.ioapic));
+	vioapic_set_line(&mock.guest.ioapic, 17, false);
+	memset(mock.lapic, 0, sizeof(mock.lapic));
+	mock.lapic[(LAPIC_ISR + 0x10 * (vector / 32u)) / 4] = 1u << vector % 32;
+	resampled = 0;
+}
+
+/* The hardware does not tell the guest's IOAPIC of an EOI. */
+static void test_eoi(void **state)
+{
+	(void)state;
+	serve_level(0x51);
+	/* Another vector in service, of higher priority. */
+	mock.lapic[(LAPIC_ISR + 0x10 * 7) / 4] = 0x80000001;
+	vlapic_page_write(v0(), LAPIC_EOI, 0);
+	assert_int_equal(mock.lapic_last, LAPIC_EOI);
+	assert_int_equal(resampled, 0);
+	mock.lapic[(LAPIC_ISR + 0x10 * 7) / 4] = 0;
+	vlapic_page_write(v0(), LAPIC_EOI, 0);
+	assert_int_equal(resampled, 1);
+	assert_false(vioapic_needs_eoi(&mock.guest.ioapic));
+	assert_int_equal(mock.guest.lock.next, mock.guest.lock.owner);
+	vlapic_page_write(v0(), LAPIC_EOI, 0);
+	assert_int_equal(resampled, 1);
+	assert_int_equal(mock.lapic_writes, 3);
+	/* In x2APIC mode. */
+	serve_level(0xff);
+	make_x2apic();
+	assert_int_equal(vlapic_msr_write(v0(), MSR_X2APIC_EOI, 1), ERR_INVALID);
+	assert_int_equal(resampled, 0);
+	assert_int_equal(vlapic_msr_write(v0(), MSR_X2APIC_EOI, 0), OK);
+	assert_int_equal(resampled, 1);
+	assert_int_equal(mock.lapic_last, LAPIC_EOI);
+	/* Nothing in service, and a guest that uses the IOAPIC's own register. */
+	serve_level(0x51);
+	mock.lapic[(LAPIC_ISR + 0x20) / 4] = 0;
+	vlapic_page_write(v0(), LAPIC_EOI, 0);
+	assert_int_equal(resampled, 0);
+	vioapic_write(&mock.guest.ioapic, 0x40, 0x99);
+	mock.lapic[(LAPIC_ISR + 0x20) / 4] = 1u << 0x11;
+	vlapic_page_write(v0(), LAPIC_EOI, 0);
+	assert_int_equal(resampled, 0);
+}
+
+static void test_trap_eoi(void **state)
+{
+	(void)state;
+	vlapic_trap_eoi(&mock.guest, false);
+	assert_int_equal(mock.requests[0], 0);
+	vlapic_trap_eoi(&mock.guest, true);
+	assert_true(mock.guest.trap_eoi);
+	for (unsigned i = 0; i < MOCK_VCPUS; i++) {
+		assert_int_equal(mock.requests[i], VCPU_REQ_MSRS);
+		mock.requests[i] = 0;
+	}
+	vlapic_trap_eoi(&mock.guest, true);
+	assert_int_equal(mock.requests[0], 0);
+	vlapic_trap_eoi(&mock.guest, false);
+	assert_int_equal(mock.requests[2], VCPU_REQ_MSRS);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
@@ -318,7 +406,8 @@ int main(void)
 		TEST(test_shorthands),      TEST(test_alone),        TEST(test_logical_flat),
 		TEST(test_logical_cluster), TEST(test_x2apic_icr),   TEST(test_waiting_core),
 		TEST(test_lvt_filter),      TEST(test_page_writes),  TEST(test_mode_changes),
-		TEST(test_ioapic_messages), TEST(test_reset),
+		TEST(test_ioapic_messages), TEST(test_reset),        TEST(test_eoi),
+		TEST(test_trap_eoi),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,7 @@ static uint32_t routed_to;
 static unsigned chaos;                /* percent: a device asserts between two accesses */
 static void (*at_status)(unsigned i); /* before the Interrupt Status of a device is read */
 static unsigned delivered;            /* to guests */
+static bool trap_when_delivered;
 
 static uint16_t config16(const struct device *d, unsigned reg)
 {
@@ -212,11 +213,13 @@ enum status iommu_irq_set(struct pci_bdf d, unsigned index, const struct iommu_i
 
 static void deliver(void *ctx, uint8_t dest, bool logical, enum apic_delivery mode, uint8_t vector)
 {
-	(void)ctx;
+	const struct guest *g = ctx;
+
 	(void)dest;
 	(void)logical;
 	(void)mode;
 	(void)vector;
+	trap_when_delivered = g->trap_eoi;
 	delivered++;
 }
 
@@ -341,6 +344,7 @@ static int power_on(void **state)
 	vioapic_init(&other.ioapic, &ioapic_ops, &other);
 	for (unsigned i = 0; i < DEVICES; i++) {
 		dev[i].asserts = false;
+		dev[i].g->trap_eoi = false;
 		memset(dev[i].config, 0, sizeof(dev[i].config));
 		assert_int_equal(vpci_irq_start(&dev[i].q), OK);
 		vpci_intx_command(&dev[i].q, 0);
@@ -627,6 +631,45 @@ static void test_no_eoi(void **state)
 	assert_int_equal(delivered, 2);
 }
 
+/* EOIs trap while an input is high, from before the interrupt, and no longer than that. */
+static void test_trap(void **state)
+{
+	(void)state;
+	unmask(A);
+	unmask(C);
+	assert_false(mock.guest.trap_eoi);
+	assert_intx(A, true);
+	mock.requests[0] = mock.requests[1] = 0;
+	serve();
+	assert_true(mock.guest.trap_eoi);
+	assert_true(trap_when_delivered);
+	assert_int_equal(mock.requests[0], VCPU_REQ_MSRS);
+	assert_int_equal(mock.requests[1], VCPU_REQ_MSRS);
+	assert_false(other.trap_eoi);
+	/* An EOI to the local APIC, before the device was served and after it. */
+	vioapic_eoi(&mock.guest.ioapic, 0x30 + 17);
+	assert_int_equal(delivered, 2);
+	assert_true(mock.guest.trap_eoi);
+	assert_intx(A, false);
+	vioapic_eoi(&mock.guest.ioapic, 0x30 + 17);
+	assert_false(mock.guest.trap_eoi);
+	assert_false(input(A));
+	check();
+	/* The IOAPIC's own register: there is no need any more. */
+	assert_intx(A, true);
+	serve();
+	assert_true(mock.guest.trap_eoi);
+	eoi(A);
+	assert_true(input(A));
+	assert_false(mock.guest.trap_eoi);
+	assert_intx(A, false);
+	eoi(A);
+	assert_intx(A, true);
+	serve();
+	assert_false(mock.guest.trap_eoi);
+	check();
+}
+
 static void test_no_ioapic(void **state)
 {
 	(void)state;
@@ -757,10 +800,10 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_create),  TEST(test_pin),       TEST(test_level),  TEST(test_early),
-		TEST(test_shared),  TEST(test_command),   TEST(test_target), TEST(test_msi),
-		TEST(test_runs),    TEST(test_gone),      TEST(test_no_eoi), TEST(test_no_ioapic),
-		TEST(test_endless), TEST(test_hand_over), TEST(test_random),
+		TEST(test_create),    TEST(test_pin),     TEST(test_level),     TEST(test_early),
+		TEST(test_shared),    TEST(test_command), TEST(test_target),    TEST(test_msi),
+		TEST(test_runs),      TEST(test_gone),    TEST(test_no_eoi),    TEST(test_trap),
+		TEST(test_no_ioapic), TEST(test_endless), TEST(test_hand_over), TEST(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, create, NULL);
