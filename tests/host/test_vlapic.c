@@ -355,6 +355,8 @@ static void test_eoi(void **state)
 	assert_int_equal(mock.lapic_last, LAPIC_EOI);
 	assert_int_equal(resampled, 0);
 	mock.lapic[(LAPIC_ISR + 0x10 * 7) / 4] = 0;
+	/* And one of lower priority. */
+	mock.lapic[(LAPIC_ISR + 0x20) / 4] |= 1;
 	vlapic_page_write(v0(), LAPIC_EOI, 0);
 	assert_int_equal(resampled, 1);
 	assert_false(vioapic_needs_eoi(&mock.guest.ioapic));

@@ -38,7 +38,7 @@ def two_guests_whose_devices_share_lines(lab):
     assert re.search(INTX_COUNT, text), text
     verify(m)
     m.shell("while :; do cat /data/file* > /dev/null; echo 3 > /proc/sys/vm/drop_caches; done "
-            "2> /dev/null &")
+            "2> /dev/null & true")
     focus(m, "two")
     first = order(m, "vector", 0x55)
     for n in range(1, 31):
