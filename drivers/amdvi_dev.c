@@ -24,7 +24,7 @@ struct amdvi_segment *amdvi_segment(uint16_t number)
 
 /*
  * V or IV clear would let everything pass, and so would a mode of 0 but for IR and IW. With IntCtl
- * and the "Pass" bits 0 no interrupt of any kind arrives (2.2.5), whatever IVRS suggests. What an
+ * and the "Pass" bits 0 no interrupt but an SMI arrives (2.2.5), whatever IVRS suggests. What an
  * entry leaves 0 forbids the rest: ATS, port I/O, system management messages.
  */
 static void dma_half(const struct amdvi_source *x, uint64_t half[2])
