@@ -141,6 +141,24 @@ def bars_are_moved_over_everything(lab):
 
 
 @target(iommus=IOMMUS, limit=120)
+def a_guest_resets_its_device(lab):
+    """By FLR, as its stock kernel does it, and goes on with it."""
+    m = lab.boot([Guest("one", "linux", cores=0, pci="class:0108@3")],
+                 devices=[devices.nvme(4, devices.marked_disk(lab))])
+    m.wait_shell(90)
+    device = "/sys/bus/pci/devices/0000:00:03.0"
+    read = "dd if=/dev/nvme0n1 bs=4096 skip=5 count=8 iflag=direct 2>/dev/null | sha256sum"
+    assert m.shell(f"cat {device}/reset_method") == "flr"
+    before = m.shell(read)
+    for _ in range(3):
+        assert m.shell(f"echo 1 > {device}/reset; echo $?", timeout=30) == "0"
+        assert m.shell(read, timeout=30) == before
+    # And found anew, with its BARs where it puts them.
+    m.shell(f"echo 1 > {device}/remove; echo 1 > /sys/bus/pci/rescan; sleep 1", timeout=30)
+    assert m.shell(read, timeout=30) == before
+
+
+@target(iommus=IOMMUS, limit=120)
 def bars_are_moved_by_two_cores(lab):
     m = lab.boot([Guest("one", "pciconf", cores="0-1", cmdline="moves", reset="none",
                         pci="00:04.0, 00:05.0")], cores=2,
