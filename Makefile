@@ -416,7 +416,9 @@ CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY   ?= clang-tidy-14
 IMAGE_LIMIT  := 524288
 
-.PHONY: test test-now test-build test-target bench model prove check-config format format-check \
+IOMMU_TESTS := iommu passthrough devs
+
+.PHONY: test test-now test-build test-target test-iommu bench bench-iommu model prove check-config format format-check \
 	tidy cppcheck layering sizes reproducible lint
 test: ## everything: unit tests, fuzzers, checks, target tests (K=substring selects)
 	$(Q)$(DEPS) build run bochs test kernel
@@ -430,6 +432,12 @@ test-now: test-build
 
 test-target: test-build ## target tests only (K=substring; ON=qemu|bochs)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --target $(K:%=-k %) $(ON:%=--on %)
+
+test-iommu: test-build ## target tests with IOMMUs and devices of guests (K=substring; QEMU=path)
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --target $(or $(K:%=-k %),$(IOMMU_TESTS:%=-k target/%.))
+
+bench-iommu: test-build ## a guest's disk against the bare machine's; what attaching and mapping cost
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(or $(K:%=-k %),-k target/bench_iommu.)
 
 bench: test-build ## measurements on the emulators, in instructions
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(K:%=-k %) $(ON:%=--on %)

@@ -4,13 +4,14 @@
  * DISK_MARK. Reads lines from its console as `edu` does:
  *
  *   read N A PAGE N, write N A PAGE N   N pages from address A on; the first status that is no success
- *   flood N A N        reads to N pages from A on, as many as possible, until the line `halt`; then
- *                      how many came to an end, and `errors N` how many of these failed
+ *   flood N A N [S]    reads to N pages from A on, as many as possible, until the line `halt`, or for S
+ *                      seconds without looking at the console; then how many came to an end, and
+ *                      `errors N` how many of these failed
  *   die N A N COUNT    the same, and a triple fault after COUNT of them
  *   peek N A, poke N A V   by the CPU
  *   storm N            reads to two windows that change places meanwhile, see swap()
  *
- * `auto` on the command line floods a page of its own at once; `irq` has completions announced by
+ * `khz=` says how fast the TSC is where nobody else does. `auto` on the command line floods a page of its own at once; `irq` has completions announced by
  * interrupts, for which the core waits halted.
  */
 #include <stdlib.h>
@@ -76,10 +77,10 @@ static uint64_t transfer(bool write, uint64_t address, uint64_t page, uint64_t c
 	return (uint64_t)status;
 }
 
-/* Until a line arrives or `limit` have come to an end. */
-static uint64_t flood(uint64_t address, uint64_t pages, uint64_t limit)
+/* Until `limit` have come to an end, or some seconds have passed, or if these are 0, a line arrives. */
+static uint64_t flood(uint64_t address, uint64_t pages, uint64_t limit, uint64_t seconds)
 {
-	uint64_t sent = 0, ended = 0;
+	uint64_t sent = 0, ended = 0, until = rdtsc() + seconds * option("khz", tsc_khz()) * 1000;
 
 	errors = 0;
 	while (ended < limit) {
@@ -89,7 +90,7 @@ static uint64_t flood(uint64_t address, uint64_t pages, uint64_t limit)
 		}
 		errors += wait_completion() != 0;
 		ended++;
-		if (ended % 256 == 0 && read_line(line, sizeof(line)))
+		if (seconds ? rdtsc() > until : ended % 256 == 0 && read_line(line, sizeof(line)))
 			break;
 	}
 	if (ended < limit)
@@ -153,13 +154,13 @@ static uint64_t command(const uint64_t *w)
 	if (!strncmp(line, "read", 4) || !strncmp(line, "write", 5))
 		return transfer(line[0] == 'w', w[1], w[2], w[3]);
 	if (!strncmp(line, "flood", 5))
-		return flood(w[1], w[2], UINT64_MAX);
+		return flood(w[1], w[2], UINT64_MAX, w[3]);
 	if (!strncmp(line, "errors", 6))
 		return errors;
 	if (!strncmp(line, "interrupts", 10))
 		return interrupts;
 	if (!strncmp(line, "die", 3)) {
-		flood(w[1], w[2], w[3]);
+		flood(w[1], w[2], w[3], 0);
 		triple_fault();
 	}
 	return 0;
@@ -192,7 +193,7 @@ void guest_main(void)
 		return;
 	say("disk ready");
 	if (has_word("auto"))
-		flood((uintptr_t)own, sizeof(own) / 4096, UINT64_MAX);
+		flood((uintptr_t)own, sizeof(own) / 4096, UINT64_MAX, 0);
 	for (;;) {
 		if (!read_line(line, sizeof(line))) {
 			cpu_pause();

@@ -1,21 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Guests at rest take no exits; guests that misbehave hurt nobody but themselves."""
-import os
 import re
-import subprocess
 import time
 
-from lib.machine import TOP, Guest
+from lib.exits import difference, exits, x2apic
+from lib.machine import Guest
 from lib.target import target
-
-# What the monitor itself causes: one NMI for each key pressed.
-OWN = {"nmi"}
-
-
-def exits(m, guest=""):
-    text = m.monitor(f"stat {guest}".strip())
-    return {name: int(count) for name, count in re.findall(r"^\s+(\S+)\s+(\d+) exits", text, re.M)}
-
 
 def new_exits(m, seconds):
     """Exits by class over that time, without the monitor's own."""
@@ -26,26 +16,8 @@ def new_exits(m, seconds):
     return difference(before, after)
 
 
-def difference(before, after):
-    return {k: n - before.get(k, 0) for k, n in after.items()
-            if n != before.get(k, 0) and k not in OWN}
-
-
 def timer_interrupts(m):
     return int(m.shell("awk '/^ *LOC:/ { print $2 }' /proc/interrupts"))
-
-
-def x2apic(lab):
-    """What to boot with to have x2APIC: QEMU has it with TCG from 9.0 on, Debian 12's backports
-    have that."""
-    if lab.host != "qemu":
-        return {}
-    script = os.path.join(TOP, "tools", "newer-qemu.sh")
-    done = subprocess.run([script, os.path.join(lab.build, "cache", "qemu")],
-                          capture_output=True, text=True)
-    if done.returncode:
-        lab.skip(f"no QEMU with x2APIC: {done.stderr.strip().splitlines()[-1:]}")
-    return {"qemu": done.stdout.strip(), "cpu": "EPYC,+svm,+npt,+x2apic"}
 
 
 @target(limit=120)
