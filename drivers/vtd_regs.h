@@ -52,6 +52,7 @@
 /* GCMD and GSTS have the same bits. */
 #define GCMD_TE       (1u << 31)
 #define GCMD_SRTP     (1u << 30)
+#define GCMD_EAFL     (1u << 28)
 #define GCMD_WBF      (1u << 27)
 #define GCMD_QIE      (1u << 26)
 #define GCMD_IRE      (1u << 25)

@@ -80,7 +80,7 @@ static bool on(struct vtd_unit *u, uint32_t bit)
 
 void vtd_unit_off(struct vtd_unit *u)
 {
-	if (!off(u, GCMD_TE) || !off(u, GCMD_IRE) || !vtd_queue_off(u))
+	if (!off(u, GCMD_TE) || !off(u, GCMD_IRE) || !off(u, GCMD_EAFL) || !vtd_queue_off(u))
 		log_error("VT-d unit %u does not turn off", (uint32_t)(u - vtd.unit));
 }
 
@@ -137,7 +137,8 @@ static bool protected_memory_off(struct vtd_unit *u)
 
 enum status vtd_unit_on(struct vtd_unit *u)
 {
-	bool idle = vtd_queue_off(u);
+	/* Nor may faults go on being logged to memory that was the firmware's. */
+	bool idle = vtd_queue_off(u) && off(u, GCMD_EAFL);
 
 	/* Only now: an error of the firmware's queue would come back. */
 	vtd_faults_clear(u);

@@ -45,7 +45,7 @@ static void check_all_blocked(void)
 		for (unsigned n = 0; n < MODEL_CACHE; n++)
 			assert_false(u->iotlb[n].valid || u->context[n].valid);
 		assert_false(u->pmen & PMEN_PRS);
-		assert_int_equal(u->gsts & (GCMD_TE | GCMD_IRE | GCMD_QIE | GCMD_CFI),
+		assert_int_equal(u->gsts & (GCMD_TE | GCMD_IRE | GCMD_QIE | GCMD_CFI | GCMD_EAFL),
 				 GCMD_TE | GCMD_IRE | GCMD_QIE);
 	}
 }
@@ -188,7 +188,9 @@ static void refused(enum status expected, const char *why)
 		fail_msg("%u errors: %s", model.errors, model.log);
 	for (unsigned i = 0; i < MODEL_UNITS; i++)
 		if (!model.unit[i].absent)
-			assert_int_equal(model.unit[i].gsts & (GCMD_TE | GCMD_IRE | GCMD_QIE), 0);
+			assert_int_equal(model.unit[i].gsts &
+						 (GCMD_TE | GCMD_IRE | GCMD_QIE | GCMD_EAFL),
+					 0);
 	assert_false(vtd_ops.covers(DISK));
 }
 

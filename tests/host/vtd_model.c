@@ -15,7 +15,7 @@
 #include "panic.h"
 
 #define POOL_BYTES ((size_t)MODEL_PAGES * PAGE_SIZE)
-#define TOGGLES    (GCMD_TE | GCMD_QIE | GCMD_IRE | GCMD_CFI)
+#define TOGGLES    (GCMD_TE | GCMD_QIE | GCMD_IRE | GCMD_CFI | GCMD_EAFL)
 #define ONE_SHOTS  (GCMD_SRTP | GCMD_WBF | GCMD_SIRTP)
 #define FECTL_IP   (1u << 30)
 #define FRO        0x200u
@@ -104,7 +104,7 @@ void model_reset(void)
 
 void model_firmware(struct model_unit *u, bool cfi)
 {
-	u->gsts = GCMD_TE | GCMD_QIE | GCMD_IRE | (cfi ? GCMD_CFI : 0);
+	u->gsts = GCMD_TE | GCMD_QIE | GCMD_IRE | GCMD_EAFL | (cfi ? GCMD_CFI : 0);
 	u->root = u->rtaddr = FW_ROOT;
 	u->irt = u->irta = FW_IRT | IRTA_SIZE(16);
 	u->iqa = FW_QUEUE;
