@@ -16,9 +16,10 @@
 #define ROM_ENABLE       1u
 #define ROM_FLAGS        0x7ffu
 
-#define FIRST_PORT 0x1000ull     /* what is below is the board's */
-#define APICS      0xfec00000ull /* IOAPICs, local APICs and messages to them */
-#define APICS_SIZE 0x300000ull
+#define FIRST_PORT  0x1000ull     /* what is below is the board's */
+#define APICS       0xfec00000ull /* IOAPICs, local APICs and messages to them */
+#define APICS_SIZE  0x300000ull
+#define IOMMU_BYTES 0x80000ull /* AMD's have 512 KiB with all counters, VT-d's less */
 
 #define MEM64_BAR  (32ull << 20) /* from this size on they go above 4 GiB if they can */
 #define MEM64_BITS 40            /* where the window begins in a large address space: half way */
@@ -35,6 +36,23 @@ static bool is_memory(enum region_type t)
 	return t != REGION_RESERVED && t != REGION_MMIO;
 }
 
+/* Registers by which a guest would have the whole machine. */
+static bool is_machine(uint64_t base, uint64_t size)
+{
+	const struct acpi_mcfg *mcfg = &acpi_platform()->mcfg;
+	bool found = overlap(base, size, APICS, APICS_SIZE);
+
+	for (uint32_t i = 0; i < mcfg->count; i++) {
+		const struct acpi_mcfg_window *w = &mcfg->windows[i];
+
+		found |= overlap(base, size, w->base.v + ((uint64_t)w->first_bus << 20),
+				 (uint64_t)(w->last_bus - w->first_bus + 1) << 20);
+	}
+	for (uint32_t i = 0; i < iommu_info.units; i++)
+		found |= overlap(base, size, iommu_info.registers[i].v, IOMMU_BYTES);
+	return found;
+}
+
 /* Firmware's mistakes would be the guest's way to what is not its own. NULL: it looks good. */
 static const char *check_place(const struct pci_function *f, const struct pci_bar *bar)
 {
@@ -42,8 +60,8 @@ static const char *check_place(const struct pci_function *f, const struct pci_ba
 		return "the firmware has given it no address";
 	if (bar->io && bar->base < FIRST_PORT)
 		return "it lies among the machine's own ports";
-	if (!bar->io && overlap(bar->base, bar->size, APICS, APICS_SIZE))
-		return "it lies over the machine's interrupt controllers";
+	if (!bar->io && is_machine(bar->base, bar->size))
+		return "it lies over registers of the machine";
 	for (uint32_t i = 0; !bar->io && i < boot_info->region_count; i++) {
 		const struct boot_region *r = &boot_info->regions[i];
 

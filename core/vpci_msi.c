@@ -63,7 +63,7 @@ static void write_message(struct vpci_irqs *q, const struct iommu_msi *msi)
  */
 static bool program(struct vpci_irqs *q, unsigned count)
 {
-	struct iommu_msi first, other;
+	struct iommu_msi first = { 0 }, other;
 	struct iommu_irq irq;
 	uint8_t base;
 	unsigned i;

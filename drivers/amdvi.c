@@ -29,6 +29,8 @@
 #define CAP_BASE_ENABLE  BIT(0)
 #define CAP_BASE_ADDRESS (~0x3fffull)
 
+_Static_assert(AMDVI_UNITS_MAX <= IOMMU_UNITS_MAX, "iommu_info");
+
 struct amdvi amdvi;
 
 static void warn(void *ctx, const char *what, hpa_t pa)
@@ -323,6 +325,8 @@ static void fill_info(void)
 		log_warn("IVRS: too many memory regions for devices, some are left out");
 	iommu_info.reserved_count = (uint32_t)min_u64(n, IOMMU_RESERVED_MAX);
 	iommu_info.units = amdvi.unit_count;
+	for (uint32_t i = 0; i < amdvi.unit_count; i++)
+		iommu_info.registers[i] = amdvi.ivrs.units[i].base;
 	iommu_info.domains = DOMAINS;
 	iommu_info.irq_remap = true;
 	iommu_info.x2apic = amdvi.xt;

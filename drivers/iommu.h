@@ -24,6 +24,7 @@
  */
 #define IOMMU_TIMEOUT_US       1000000
 #define IOMMU_IRQS_PER_DEVICE  256u /* the most that iommu_irq_alloc() gives to one device */
+#define IOMMU_UNITS_MAX        64u
 #define IOMMU_RESERVED_MAX     64u
 #define IOMMU_RESERVED_DEVICES 8u
 
@@ -99,6 +100,7 @@ extern const struct iommu_ops vtd_ops, amdvi_ops;
 struct iommu_info {
 	const struct iommu_ops *ops; /* NULL: there is no IOMMU that can be used */
 	uint32_t units;
+	hpa_t registers[IOMMU_UNITS_MAX]; /* of each unit: the first page */
 	struct spte_format format; /* of the tables that all units can walk; for tdp_attach_dma() */
 	uint32_t domains;          /* domain ids from 1 to this number can be used */
 	bool irq_remap;            /* all units remap interrupts; else devices can forge them */

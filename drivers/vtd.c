@@ -18,6 +18,7 @@
 #define HEADER_BRIDGE 1
 #define STATUS_STRIDE 64 /* a cache line for each unit's number */
 
+_Static_assert(DMAR_UNITS_MAX <= IOMMU_UNITS_MAX, "iommu_info");
 _Static_assert(DMAR_UNITS_MAX *STATUS_STRIDE <= PAGE_SIZE, "one page for all units' numbers");
 
 struct vtd vtd;
@@ -159,6 +160,8 @@ static enum status vtd_start(const struct acpi_table *table, const struct iommu_
 		return s;
 	}
 	iommu_info.units = vtd.count;
+	for (uint32_t i = 0; i < vtd.count; i++)
+		iommu_info.registers[i] = vtd.dmar.units[i].base;
 	iommu_info.irq_remap = vtd.irq_remap;
 	iommu_info.x2apic = vtd.x2apic;
 	iommu_info.reserved_count =

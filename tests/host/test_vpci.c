@@ -139,6 +139,25 @@ static void broken_bars_are_refused(void **state)
 	assert_int_equal(fixture_create(any), ERR_UNSUPPORTED);
 }
 
+/* Configuration space of all devices, and the registers of the IOMMUs. */
+static void bars_over_the_machine_are_refused(void **state)
+{
+	const uint8_t any[FAKES] = { 0 };
+	uint64_t base = fake[DISPLAY].f.bars[2].base;
+
+	(void)state;
+	fixture_platform.mcfg.count = 1;
+	fixture_platform.mcfg.windows[0] =
+		(struct acpi_mcfg_window){ .base = HPA(base - 0x1000000), .last_bus = 0x10 };
+	assert_int_equal(fixture_create(any), ERR_UNSUPPORTED);
+	fixture_platform.mcfg.windows[0].last_bus = 0xf;
+	iommu_info.units = 2;
+	iommu_info.registers[1] = HPA(base + 0xfff000);
+	assert_int_equal(fixture_create(any), ERR_UNSUPPORTED);
+	iommu_info.registers[1] = HPA(base - 0x80000);
+	assert_int_equal(fixture_create(any), OK);
+}
+
 static void bars_over_memory_are_refused(void **state)
 {
 	const uint8_t any[FAKES] = { 0 };
@@ -707,6 +726,7 @@ int main(void)
 		TEST(the_address_port_takes_dwords_only),
 		BARE(wishes_that_cannot_be_met_are_refused),
 		BARE(broken_bars_are_refused),
+		BARE(bars_over_the_machine_are_refused),
 		BARE(bars_over_memory_are_refused),
 		BARE(what_is_not_needed_is_not_shown),
 		TEST(the_header_is_the_devices),

@@ -36,6 +36,13 @@ static struct pci_access access;
 static struct spte_format format;
 
 const struct boot_info *boot_info = &info;
+struct iommu_info iommu_info;
+struct acpi_platform fixture_platform;
+
+const struct acpi_platform *acpi_platform(void)
+{
+	return &fixture_platform;
+}
 struct pci_tree *pci_tree = &tree;
 struct page_budget hyp_budget;
 
@@ -489,6 +496,8 @@ void fixture_prepare(void)
 	uncovered = FAKES;
 	reset_fails = false;
 	memset(&guest, 0, sizeof(guest));
+	memset(&fixture_platform, 0, sizeof(fixture_platform));
+	memset(&iommu_info, 0, sizeof(iommu_info));
 	memset(&info, 0, sizeof(info));
 	memset(small, 0, sizeof(small));
 	guest.config = &config;

@@ -51,6 +51,7 @@ struct fake {
 };
 
 extern struct fake fake[FAKES];
+extern struct acpi_platform fixture_platform;
 extern struct guest guest;
 extern struct vpci *bus;
 extern uint32_t port_value; /* what was written to a real port last */
