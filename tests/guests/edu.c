@@ -14,7 +14,8 @@
  *   buffer N            where our buffer is
  *
  * A guest without the device tells what comes to it. `nth=` selects one of several devices; `intx`
- * on the command line has it use its line instead of MSI, `test` looks first whether it works.
+ * on the command line has it use its line instead of MSI, `test` looks first whether it works, and
+ * `aim=A` reads from and writes to address A at once.
  */
 #include <stdlib.h>
 
@@ -221,6 +222,7 @@ static void obey(const char *line)
 
 void guest_main(void)
 {
+	uint64_t aim;
 	char line[80];
 
 	apic_init(false);
@@ -230,6 +232,11 @@ void guest_main(void)
 	device_init();
 	if (edu && has_word("test"))
 		self_test();
+	aim = option("aim", 0);
+	if (edu && aim) {
+		dma_from(aim, 16);
+		dma_to(aim, 16, aim, true);
+	}
 	say("edu ready");
 	for (;;) {
 		if (!read_line(line, sizeof(line))) {

@@ -6,7 +6,7 @@ import re
 
 from lib.machine import SPEED
 
-EDU = "1234:11e8"
+ECAM = 0xb0000000  # where OVMF has the configuration space of QEMU's q35 machine
 CANARY = 0x5AFE5AFE5AFE5AFE
 EVIL = 0xBADC0DEBADC0DE
 
@@ -59,6 +59,12 @@ def physical_register(m, address, size):
     """A register of the machine; unlike memory, only one access of the right size will do."""
     letter = {4: "w", 8: "g"}[size]
     return int(hmp(m, f"xp /1x{letter} {address:#x}").split(":")[1], 16)
+
+
+def config_space(m, address, offset):
+    """A register of a PCI function of the machine itself, 4 bytes; address as in 00:1f.2."""
+    bus, device, function = (int(part, 16) for part in re.split("[:.]", address))
+    return physical_register(m, ECAM + (bus << 20 | device << 15 | function << 12) + offset, 4)
 
 
 def regions(m):

@@ -95,6 +95,22 @@ def network(m):
     assert m.shell("cmp /tmp/sent /tmp/back && echo same").endswith("same")
 
 
+@target(iommus=("intel",), limit=200)
+def debian_without_msi(lab):
+    """Its disk then uses its line, an input of the virtual IOAPIC, level-triggered."""
+    m = lab.boot([Guest("one", "linux", initrd="", pci="00:04.0",
+                        cmdline=f"{ROOT} guest=one root=/dev/nvme0n1 pci=nomsi")],
+                 devices=[devices.nvme(4, make_disk(lab))])
+    m.wait_shell(120)
+    text = m.shell("cd /; sha256sum -c data/sums; cd", timeout=60)
+    assert text.count("OK") == 4 and "FAILED" not in text, text
+    text = m.shell("grep nvme /proc/interrupts")
+    count, kind = re.search(r"\d+: +(\d+) +IO-APIC +(\S+)", text).groups()
+    assert int(count) > 50 and "fasteoi" in kind, text
+    assert not m.shell("dmesg | grep 'nobody cared'")
+    lab.note(f"{count} interrupts")
+
+
 @target(iommus=IOMMUS, limit=90)
 def edu_by_message_and_by_line(lab):
     """Two guests, each with one; the second by INTx, on a device number of its choice."""
