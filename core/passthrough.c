@@ -57,9 +57,10 @@ static void scan(const struct acpi_mcfg *mcfg)
 			 pci_tree->left_out);
 }
 
-/* Lamina's own serial port and screen. */
-static void reserve_own(const struct boot_framebuffer *fb)
+/* Lamina's own serial port and screen, which go on working. Returns the screen, or NULL. */
+static const struct pci_function *reserve_own(const struct boot_framebuffer *fb)
 {
+	const struct pci_function *screen = NULL;
 	struct pci_bdf d;
 
 	if (host_console_pci(&d)) {
@@ -73,13 +74,17 @@ static void reserve_own(const struct boot_framebuffer *fb)
 		struct pci_function *f = &pci_tree->f[i];
 
 		for (uint32_t b = 0; b < PCI_BARS; b++) {
-			if (!f->bars[b].io && fb->base.v - f->bars[b].base < f->bars[b].size)
-				pci_tree_reserve(pci_tree, f->bdf, "it shows Lamina's console");
+			if (f->bars[b].io || fb->base.v - f->bars[b].base >= f->bars[b].size)
+				continue;
+			pci_tree_reserve(pci_tree, f->bdf, "it shows Lamina's console");
+			f->in_use = true;
+			screen = f;
 		}
 	}
+	return screen;
 }
 
-static bool is_reserved_for(const struct iommu_reserved *r, struct pci_bdf d)
+bool iommu_is_reserved_for(const struct iommu_reserved *r, struct pci_bdf d)
 {
 	for (uint32_t i = 0; i < r->count; i++) {
 		if (pci_same(r->devices[i], d))
@@ -100,7 +105,7 @@ static void reserve_firmware_memory(void)
 		for (uint32_t n = 0; n < pci_tree->count; n++) {
 			const struct pci_function *f = &pci_tree->f[n];
 
-			if (is_reserved_for(&iommu_info.reserved[i], f->bdf) &&
+			if (iommu_is_reserved_for(&iommu_info.reserved[i], f->bdf) &&
 			    !pci_firmware_lets_go(f))
 				pci_tree_reserve(pci_tree, f->bdf,
 						 "the firmware keeps memory for it (RMRR or IVMD)");
@@ -186,6 +191,7 @@ void passthrough_init(const struct boot_info *bi, const struct acpi_platform *pl
 		      const struct acpi_mem *mem)
 {
 	const struct pci_mapper mapper = { .map = map_registers };
+	const struct pci_function *screen;
 
 	pci_tree = alloc_pages(sizeof(*pci_tree));
 	if (!pci_tree) {
@@ -193,12 +199,14 @@ void passthrough_init(const struct boot_info *bi, const struct acpi_platform *pl
 		return;
 	}
 	scan(&platform->mcfg);
-	reserve_own(&bi->fb);
+	screen = reserve_own(&bi->fb);
 	pci_tree_group(pci_tree, host_pci);
 	pci_tree_quiesce(pci_tree, host_pci, &mapper);
 	start_iommus(bi, mem);
 	if (iommu_info.ops && iommu_info.irq_remap)
 		host_console_remap();
+	if (screen)
+		screen_keep_memory(bi, screen);
 	reserve_firmware_memory();
 	assign(&bi->config);
 	list_devices(&bi->config);

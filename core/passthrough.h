@@ -33,6 +33,12 @@ extern struct pci_tree *pci_tree;
 void passthrough_init(const struct boot_info *bi, const struct acpi_platform *platform,
 		      const struct acpi_mem *mem);
 
+/* Does the firmware want the device to reach that memory? */
+bool iommu_is_reserved_for(const struct iommu_reserved *r, struct pci_bdf d);
+
+/* For passthrough_init(): the screen that shows Lamina's console still can (core/screen_memory.c). */
+void screen_keep_memory(const struct boot_info *bi, const struct pci_function *screen);
+
 /*
  * For guest_create(): first, whether the guest can have all that its section names, and the virtual
  * PCI bus, before its slots are made; then, once they are, its devices' view of its memory. Nothing if
