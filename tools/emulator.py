@@ -23,8 +23,9 @@ QEMU_CPU = "EPYC,+svm,+npt"
 BOCHS_CPU = "corei7_skylake_x"
 BOCHS_SVM_CPUS = ("trinity_apu", "ryzen")
 
-# The models of IOMMUs, by vendor. Both remap the interrupts and the DMA of the AMD CPU.
-IOMMUS = {"intel": "intel-iommu,intremap=on,aw-bits=48", "amd": "amd-iommu,intremap=on"}
+# The models of IOMMUs, by vendor. Both remap the interrupts and the DMA of the AMD CPU; with pt=on
+# the AMD one of QEMU 10 translates nothing.
+IOMMUS = {"intel": "intel-iommu,intremap=on,aw-bits=48", "amd": "amd-iommu,intremap=on,pt=off"}
 
 BOCHSRC = """\
 display_library: term
@@ -107,6 +108,11 @@ class Emulator:
         self.qemu = qemu or os.environ.get("QEMU") or "qemu-system-x86_64"
         self.process = None
         self.line = None
+
+    def version(self):
+        """QEMU's, as a tuple of numbers."""
+        text = subprocess.run([self.qemu, "--version"], capture_output=True, text=True).stdout
+        return tuple(int(n) for n in text.split("version ")[1].split()[0].split("."))
 
     def path(self, name):
         return os.path.join(self.workdir, name)

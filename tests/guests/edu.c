@@ -14,8 +14,7 @@
  *   buffer N            where our buffer is
  *
  * A guest without the device tells what comes to it. `nth=` selects one of several devices; `intx`
- * on the command line has it use its line instead of MSI, `test` looks first whether it works, and
- * `aim=A` reads from and writes to address A at once.
+ * on the command line has it use its line instead of MSI, `test` looks first whether it works.
  */
 #include <stdlib.h>
 
@@ -222,7 +221,6 @@ static void obey(const char *line)
 
 void guest_main(void)
 {
-	uint64_t aim;
 	char line[80];
 
 	apic_init(false);
@@ -232,11 +230,6 @@ void guest_main(void)
 	device_init();
 	if (edu && has_word("test"))
 		self_test();
-	aim = option("aim", 0);
-	if (edu && aim) {
-		dma_from(aim, 16);
-		dma_to(aim, 16, aim, true);
-	}
 	say("edu ready");
 	for (;;) {
 		if (!read_line(line, sizeof(line))) {
