@@ -156,6 +156,7 @@ $(LOADER): $(BUILD)/loader.so
 #
 HOST    ?= qemu
 ACCEL   ?= tcg
+IOMMU   ?=
 CORES   ?= 2
 KERNEL  ?=
 INITRD  ?=
@@ -169,7 +170,7 @@ DEPS     = CACHE=$(CACHE) tools/deps.sh
 MAKE_IMAGE = $(PYTHON) tools/run.py --build $(BUILD) --cores $(CORES) $(KERNEL:%=--kernel '%') \
 	$(INITRD:%=--initrd '%') $(MEMORY:%=--memory %) $(CONF:%=--conf '%') \
 	$(if $(CMDLINE),--cmdline '$(CMDLINE)')
-RUN      = $(MAKE_IMAGE) --host $(HOST) --accel $(ACCEL) $(CPU:%=--cpu '%')
+RUN      = $(MAKE_IMAGE) --host $(HOST) --accel $(ACCEL) $(CPU:%=--cpu '%') $(IOMMU:%=--iommu %)
 RUN_DEPS = build run $(filter bochs,$(HOST)) $(if $(KERNEL),,kernel)
 
 $(DEMO)/vmlinuz:
@@ -207,7 +208,7 @@ deps: ## install every Debian package that building, running and testing needs
 demo: $(if $(KERNEL),,$(DEMO)/vmlinuz) $(if $(INITRD),,$(DEMO)/initrd.img)
 
 # In two steps, because the first may install the compiler that the second asks for its paths.
-run: ## boot in an emulator: HOST=qemu|bochs ACCEL=tcg|kvm CORES= MEMORY= KERNEL= INITRD= CMDLINE=
+run: ## boot in an emulator: HOST=qemu|bochs ACCEL=tcg|kvm IOMMU=amd|intel|none CORES= MEMORY= KERNEL= INITRD= CMDLINE=
 	$(Q)$(DEPS) $(RUN_DEPS)
 	$(Q)$(MAKE) run-now
 run-now: $(LOADER) demo

@@ -14,6 +14,7 @@ import emulator
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
 HYPERVISOR_MIB = 320  # for the firmware, the images and the hypervisor
 CMDLINE = "console=ttyS0 quiet guest={name}"
+DISK_MIB = 64  # of the first guest's NVMe disk, empty
 
 
 def parse_args():
@@ -21,6 +22,9 @@ def parse_args():
     parser.add_argument("--build", default="build")
     parser.add_argument("--host", choices=("qemu", "bochs"), default="qemu")
     parser.add_argument("--accel", choices=("tcg", "kvm"), default="tcg")
+    parser.add_argument("--iommu", choices=("amd", "intel", "none"),
+                        help="QEMU: an IOMMU, and an NVMe disk for the first guest (default amd, "
+                        "with tcg)")
     parser.add_argument("--cpu", help="the emulator's name of a CPU model")
     parser.add_argument("--cores", type=int, default=2, help="one guest on each (default 2)")
     parser.add_argument("--kernel", help="default: Debian's cloud kernel")
@@ -36,6 +40,10 @@ def parse_args():
         parser.error(f"CORES={args.cores}: expected 1 to {len(NAMES)}")
     if args.host == "bochs" and (args.accel != "tcg" or args.gdb):
         parser.error("HOST=bochs: neither ACCEL=kvm nor debugging with gdb")
+    if args.iommu is None:
+        args.iommu = "amd" if args.host == "qemu" and args.accel == "tcg" else "none"
+    if args.host == "bochs" and args.iommu != "none":
+        parser.error(f"IOMMU={args.iommu}: bochs has none")
     if args.memory is not None and (args.memory < 32 or args.memory % 2):
         parser.error(f"MEMORY={args.memory}: expected an even number of MiB, at least 32")
     for path in filter(None, (args.kernel, args.initrd, args.conf)):
@@ -53,6 +61,8 @@ def guest_section(args, index):
         lines.append("initrd  = \\EFI\\lamina\\initrd.img")
     lines += [f"cmdline = {(args.cmdline or CMDLINE).format(name=name)}",
               f"memory  = {args.memory}M", f"cores   = {index}"]
+    if index == 0 and args.iommu != "none" and not args.image_only:
+        lines.append("pci     = class:0108")
     return lines
 
 
@@ -74,11 +84,23 @@ def make_image(args, conf, image):
     subprocess.run([f"{tools}/mkimage", image, *files], check=True)
 
 
+def nvme(workdir):
+    """An empty disk, gone afterwards, as the machine's device 00:03.0."""
+    path = os.path.join(workdir, "nvme.img")
+    with open(path, "wb") as f:
+        f.truncate(DISK_MIB << 20)
+    return ["-drive", f"id=nvme,if=none,format=raw,file={path}",
+            "-device", "nvme,drive=nvme,serial=lamina,bus=pcie.0,addr=3"]
+
+
 def boot(args, image, workdir):
+    options = {}
+    if args.iommu != "none":
+        options = {"iommu": args.iommu, "devices": [nvme(workdir)]}
     machine = emulator.Emulator(
         args.host, image, workdir, cores=args.cores, accel=args.accel, cpu=args.cpu,
         memory=args.cores * args.memory + HYPERVISOR_MIB, limit=args.limit, gdb=args.gdb, vga=True,
-        realtime=True)
+        realtime=True, **options)
     print(f"Starting {args.host}; {console.HELP}; Ctrl-] is Lamina's monitor.", flush=True)
     if args.gdb:
         print(f"Stopped. In another terminal: gdb -x tools/lamina.gdb {args.build}/lamina.elf")
