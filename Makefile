@@ -426,7 +426,8 @@ test: ## everything: unit tests, fuzzers, checks, target tests (K=substring sele
 	$(Q)$(MAKE) test-now
 
 # A part that does not build is reported as failed tests, not as an end of everything.
-test-build: $(LOADER) $(EFI_TESTS) demo $(DEMO)/virtio.img
+TARGET_DEPS := $(LOADER) $(EFI_TESTS) demo $(DEMO)/virtio.img
+test-build: $(TARGET_DEPS)
 	$(Q)$(MAKE) --keep-going guests host-tests fuzzers || true
 test-now: test-build
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) $(K:%=-k %)
@@ -434,10 +435,16 @@ test-now: test-build
 test-target: test-build ## target tests only (K=substring; ON=qemu|bochs)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --target $(K:%=-k %) $(ON:%=--on %)
 
-test-iommu: test-build ## target tests with IOMMUs and devices of guests (K=substring; QEMU=path)
+test-iommu: $(TARGET_DEPS) guests ## target tests with IOMMUs and devices of guests (K=substring; QEMU=path)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --target $(or $(K:%=-k %),$(IOMMU_TESTS:%=-k target/%.))
 
-bench-iommu: test-build ## a guest's disk against the bare machine's; what attaching and mapping cost
+# The host's tests of the drivers, without sanitizers.
+BENCH_IOMMU := $(BUILD)/bench/iommu
+BENCH_IOMMU_CFLAGS = $(filter-out -O1 -fsanitize=% -fno-sanitize-recover=%,$(HOST_CFLAGS)) -O2
+bench-iommu: $(TARGET_DEPS) guests ## a guest's disk against the bare machine's; what attaching and mapping cost
+	$(Q)$(MAKE) BUILD=$(BENCH_IOMMU) HOST_CFLAGS='$(BENCH_IOMMU_CFLAGS)' \
+		$(BENCH_IOMMU)/host/test_vtd $(BENCH_IOMMU)/host/test_amdvi
+	$(Q)$(PYTHON) tests/bench/iommu/counts.py $(BENCH_IOMMU)/host
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(or $(K:%=-k %),-k target/bench_iommu.)
 
 bench: test-build ## measurements on the emulators, in instructions
