@@ -203,7 +203,7 @@ def dma_does_not_pass_the_end_of_a_slot(lab):
 @target(iommus=IOMMUS, limit=120)
 def dma_does_not_forge_interrupts(lab):
     """Data 0xNN at 0xfee00000 is vector NN of core 0, where `by` runs; or an index into the IOMMU's
-    table of interrupts, of which the device has its own only. QEMU 7.2 lets messages of the former
+    table of interrupts, of which the device has its own only. QEMU (to 10.0) lets messages of the former
     kind pass with the Intel model whatever it is told."""
     m = boot_attacker(lab)
     focus(m, "one")
