@@ -170,7 +170,7 @@ class Emulator:
                 "-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
                 *(["-device", IOMMUS[self.iommu]] if self.iommu else []),
                 "-drive", f"id=disk,if=none,format=raw,snapshot=on,file={os.path.abspath(self.image)}",
-                "-device", "ide-hd,drive=disk,bootindex=0",
+                "-device", "ide-hd,drive=disk" + ("" if "-kernel" in self.extra else ",bootindex=0"),
                 "-chardev", "stdio,id=serial,signal=off",
                 *(["-device", "pci-serial,chardev=serial"] if self.uart == "pci"
                   else ["-serial", "chardev:serial"]),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a device of a guest costs, compared with the bare machine."""
+import os
 import re
 
 from lib import devices
@@ -60,7 +61,7 @@ def stock_kernel_against_the_bare_machine(lab):
     guest = {block: megabytes_per_second(m, block) for block in ("4k", "64k")}
     m.close()
     m = lab.boot(conf=None, devices=[devices.nvme(4, disk)], cores=1, memory=512,
-                 extra=["-kernel", f"{lab.build}/demo/vmlinuz",
+                 extra=["-kernel", os.path.abspath(f"{lab.build}/demo/vmlinuz"),
                         "-append", line + " intel_iommu=off iommu=off"])
     m.started = True  # there is no hypervisor to wait for
     bare = {block: megabytes_per_second(m, block) for block in ("4k", "64k")}
