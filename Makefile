@@ -345,10 +345,9 @@ coverage: ## line and branch coverage of mm/ by its host tests
 		--print-summary --fail-under-line 95 --fail-under-branch 90 $(COVERAGE)
 
 # tests/mutants/*.txt, one at a time, each until a test of the second-level MMU fails.
-MUTANTS = $(PYTHON) tools/mutants.py --build $(BUILD) --cc '$(CC)' --cflags '$(HOST_CFLAGS)' \
-	$(K:%=-k %)
+MUTANTS = $(PYTHON) tools/mutants.py --build $(BUILD) --cc '$(CC)' --cflags '$(HOST_CFLAGS)'
 mutants: ## put faults into mm/ and the IOMMUs' drivers: do the tests notice? (K=substring selects)
-	$(Q)$(MUTANTS)
+	$(Q)$(MUTANTS) $(K:%=-k %)
 mutants-check: ## does each fault of tests/mutants/ still fit the sources?
 	$(Q)$(MUTANTS) --check
 
