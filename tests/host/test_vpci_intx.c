@@ -146,42 +146,31 @@ void host_mask_pci_lines(void)
 	routed = false;
 }
 
-uint64_t hw_mmio_read(const volatile void *at, uint8_t size)
+uint64_t hw_mmio_read(const volatile void *at unused, uint8_t size unused)
 {
-	(void)at;
-	(void)size;
 	fail();
 	return 0;
 }
 
-void hw_mmio_write(volatile void *at, uint8_t size, uint64_t value)
+void hw_mmio_write(volatile void *at unused, uint8_t size unused, uint64_t value unused)
 {
-	(void)at;
-	(void)size;
-	(void)value;
 	fail();
 }
 
-void *hyp_mem_map(hpa_t hpa, uint64_t size, unsigned access, enum mem_type type)
+void *hyp_mem_map(hpa_t hpa unused, uint64_t size unused, unsigned access unused,
+		  enum mem_type type unused)
 {
-	(void)hpa;
-	(void)size;
-	(void)access;
-	(void)type;
 	fail();
 	return NULL;
 }
 
-void *page_alloc(struct page_budget *b, unsigned count)
+void *page_alloc(struct page_budget *b unused, unsigned count)
 {
-	(void)b;
 	return calloc(count, PAGE_SIZE);
 }
 
-enum status iommu_irq_alloc(struct pci_bdf d, unsigned count, unsigned *first)
+enum status iommu_irq_alloc(struct pci_bdf d unused, unsigned count unused, unsigned *first)
 {
-	(void)d;
-	(void)count;
 	*first = 0;
 	return OK;
 }
@@ -191,11 +180,8 @@ bool iommu_covers(struct pci_bdf d unused)
 	return true;
 }
 
-void iommu_irq_free(struct pci_bdf d, unsigned first, unsigned count)
+void iommu_irq_free(struct pci_bdf d unused, unsigned first unused, unsigned count unused)
 {
-	(void)d;
-	(void)first;
-	(void)count;
 }
 
 enum status iommu_irq_set(struct pci_bdf d, unsigned index, const struct iommu_irq *irq,
