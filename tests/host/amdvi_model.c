@@ -384,8 +384,8 @@ enum model_result model_dma(unsigned n, uint16_t id, uint64_t address, bool writ
 {
 	struct model_unit *m = &model.unit[n];
 	const uint64_t *dte;
-	uint64_t entry, size = 0x1000;
-	unsigned level;
+	uint64_t entry = 0, size = 0x1000;
+	unsigned level = 0;
 
 	if (!BIT_AT(m->control, 0))
 		return MODEL_BYPASS;
