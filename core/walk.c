@@ -383,13 +383,20 @@ enum status vcpu_write_linear(struct vcpu *v, uint64_t gla, const void *buf, siz
 
 /* ------------------------------------------------------------------ instructions */
 
+/* Where the instruction pointer points. */
+static uint64_t linear_rip(const struct vcpu *v, const struct vcpu_sregs *s)
+{
+	if (vcpu_mode(s) == INSN_64)
+		return v->rip;
+	return (uint32_t)(s->seg[SEG_CS].base + (uint32_t)v->rip);
+}
+
 /* The second page is read only if the instruction really goes on there: it need not be mapped. */
 enum status walk_fetch(struct vcpu *v, const struct vcpu_sregs *s, struct insn *insn,
 		       uint8_t *bytes, size_t *count)
 {
 	enum insn_mode mode = vcpu_mode(s);
-	uint64_t rip = mode == INSN_64 ? v->rip : (uint32_t)v->rip;
-	uint64_t gla = mode == INSN_64 ? rip : (uint32_t)(s->seg[SEG_CS].base + rip);
+	uint64_t gla = linear_rip(v, s);
 	size_t first = min_u64(INSN_MAX, PAGE_SIZE - (gla & ~PAGE_MASK));
 	enum status status;
 
@@ -405,6 +412,21 @@ enum status walk_fetch(struct vcpu *v, const struct vcpu_sregs *s, struct insn *
 	*count = INSN_MAX;
 	status = insn_decode(bytes, INSN_MAX, mode, insn);
 	return status == ERR_FAULT ? ERR_INVALID : status;
+}
+
+bool vcpu_fetch_bytes(struct vcpu *v, uint8_t *bytes, unsigned count)
+{
+	struct vcpu_sregs s;
+	uint32_t error;
+	uint64_t gla;
+	gpa_t gpa;
+
+	hvm->get_sregs(v, &s);
+	gla = linear_rip(v, &s);
+	if ((gla & ~PAGE_MASK) + count > PAGE_SIZE)
+		return false;
+	return walk_gla(v, &s, gla, WALK_FETCH, &gpa, &error) == OK &&
+	       guest_read(v->guest, gpa, bytes, count) == OK;
 }
 
 uint8_t vcpu_instruction_length(struct vcpu *v)

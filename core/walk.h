@@ -51,4 +51,10 @@ enum status must_check walk_probe_write(struct vcpu *v, const struct vcpu_sregs 
 enum status must_check walk_fetch(struct vcpu *v, const struct vcpu_sregs *s, struct insn *insn,
 				  uint8_t *bytes, size_t *count);
 
+/*
+ * The `count` bytes at RIP (1 to 15), as the guest would fetch them now, if they lie in one page and
+ * no fault is in the way; nothing is injected. False: vcpu_instruction_length() knows what to do.
+ */
+bool must_check vcpu_fetch_bytes(struct vcpu *v, uint8_t *bytes, unsigned count);
+
 #endif

@@ -384,6 +384,36 @@ static void test_fetch(void **state)
 	assert_int_equal(count, INSN_MAX);
 }
 
+/* What lies in one page and can be fetched; nothing else, and without a fault. */
+static void test_fetch_bytes(void **state)
+{
+	uint8_t bytes[4] = { 0 };
+
+	(void)state;
+	map4(GLA, 0x12000 | P);
+	memory[0x12ffe] = 0x0f;
+	memory[0x12fff] = 0xa2;
+	vcpu.rip = GLA + 0xffe;
+	assert_true(vcpu_fetch_bytes(&vcpu, bytes, 2));
+	assert_memory_equal(bytes, "\x0f\xa2\0", 4);
+	assert_true(get64(at(0x4000, 1, GLA)) & A);
+	put64(at(0x4000, 1, GLA + 0x1000), 0x13000 | P);
+	assert_false(vcpu_fetch_bytes(&vcpu, bytes, 3));
+	map4(GLA, 0x12000 | P | NX);
+	assert_false(vcpu_fetch_bytes(&vcpu, bytes, 2));
+	map4(GLA, 0x40000000 | P);
+	assert_false(vcpu_fetch_bytes(&vcpu, bytes, 2));
+	sregs.cr3 = 0x7f000000;
+	assert_false(vcpu_fetch_bytes(&vcpu, bytes, 2));
+	/* Outside of 64-bit mode the code segment has a base, and the sum 32 bits. */
+	sregs.efer = sregs.cr0 = 0;
+	sregs.seg[SEG_CS] = (struct segment){ 0xf000, 0x93, 0xffff, 0xfffff000 };
+	vcpu.rip = 0x12ffe + 0x1000;
+	assert_true(vcpu_fetch_bytes(&vcpu, bytes, 2));
+	assert_memory_equal(bytes, "\x0f\xa2\0", 4);
+	assert_int_equal(done.page_faults + done.exceptions + done.deaths, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
@@ -404,6 +434,7 @@ int main(void)
 		TEST(test_real_mode),
 		TEST(test_copy),
 		TEST(test_fetch),
+		TEST(test_fetch_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
