@@ -418,7 +418,7 @@ IMAGE_LIMIT  := 524288
 
 IOMMU_TESTS := iommu passthrough devs
 
-.PHONY: test test-now test-build test-target test-iommu bench bench-iommu model prove check-config format format-check \
+.PHONY: test test-now test-build test-target test-iommu bench bench-docs bench-baseline bench-iommu model prove check-config format format-check \
 	tidy cppcheck layering sizes reproducible lint
 test: ## everything: unit tests, fuzzers, checks, target tests (K=substring selects)
 	$(Q)$(DEPS) build run bochs test kernel
@@ -446,8 +446,16 @@ bench-iommu: $(TARGET_DEPS) guests ## a guest's disk against the bare machine's;
 	$(Q)$(PYTHON) tests/bench/iommu/counts.py $(BENCH_IOMMU)/host
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(or $(K:%=-k %),-k target/bench_iommu.)
 
-bench: test-build ## measurements on the emulators, in instructions
-	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(K:%=-k %) $(ON:%=--on %)
+# Lamina, the bare machine and KVM by the same guest: docs/performance.md.
+BENCH = $(PYTHON) tests/bench/run.py --build $(BUILD)
+bench: $(TARGET_DEPS) guests ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
+	$(Q)$(BENCH) $(K:%=-k %) $(ON:%=--on %)
+
+bench-docs: ## put the last results of `make bench` into docs/performance.md
+	$(Q)$(BENCH) --docs docs/performance.md
+
+bench-baseline: ## make the last results of `make bench` the ones that tests compare with
+	$(Q)$(BENCH) --baseline tests/bench/baseline.json
 
 CHECK_CONFIG_SRCS := tools/check_config.c boot/config.c boot/config_check.c boot/config_devices.c \
 	boot/config_values.c boot/linux_image.c boot/report.c

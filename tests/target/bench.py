@@ -1,42 +1,36 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Measurements in instructions, by the emulators' counts: the same in every run."""
-import re
+"""Exits must not become longer: the benchmark's round trips against tests/bench/baseline.json."""
+import os
+import subprocess
+import sys
 
-from lib.machine import Guest
+from lib import baseline
+from lib.machine import TOP
 from lib.target import target
 
-# QEMU's TSC ticks once a nanosecond; an instruction takes 2^SHIFT. OVMF is too slow with 0.
-SHIFT = 3
+sys.path.append(os.path.join(TOP, "tests", "bench"))
+import run_roundtrips  # noqa: E402  (it is in tests/bench/)
+
+COMPILER = "12"  # of gcc: another one makes other code
 
 
-def options(lab):
-    return {"icount": SHIFT} if lab.host == "qemu" else {}
+def compiler(build):
+    """The version of the gcc that the hypervisor was built with."""
+    with open(os.path.join(build, ".flags")) as f:
+        name = f.readline().partition(" |")[0]
+    done = subprocess.run([*name.split(), "-dumpversion"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if "clang" not in name else name
 
 
-def instructions(lab, ticks):
-    return int(ticks) >> (SHIFT if lab.host == "qemu" else 0)
-
-
-@target(bench=True, limit=400)
-def exits(lab):
-    m = lab.boot([Guest("one", "bench")], **options(lab))
-    mode = m.expect(r"bench local APIC in (\S+) mode", timeout=120).group(1)
-    results = [mode]
-    while True:
-        match = m.expect(r"bench ([^:\r\n]+): (\d+)\r|done:", timeout=60)
-        if match.group(0).startswith("done"):
-            break
-        results.append(f"{match.group(1)} {instructions(lab, match.group(2))}")
-    assert len(results) > 5, results
-    lab.note(", ".join(results))
-
-
-@target(bench=True, limit=400)
-def boot(lab):
-    m = lab.boot([Guest("one", "hello", cmdline="hang")], **options(lab))
-    m.expect("hanging", timeout=120)
-    text = m.monitor("version", timeout=60)
-    match = re.search(r"(\d+) ticks", text)
-    assert match, text
-    lab.note(f"{instructions(lab, match.group(1))} instructions from efi_main to the first guest's "
-             "first, without reading files")
+@target(limit=200)
+def no_exit_takes_longer_than_the_baseline_says(lab):
+    if compiler(lab.build).partition(".")[0] != COMPILER:
+        lab.skip(f"the baseline is for gcc {COMPILER}, this is {compiler(lab.build)}")
+    known = baseline.read(os.path.join(TOP, "tests", "bench", "baseline.json"))[lab.host]
+    counts = run_roundtrips.under_lamina(lab)["lamina"]
+    errors, cheaper = baseline.compare(counts, known, lambda line: None)
+    assert not errors, "\n".join(errors + [
+        "If this is on purpose: make bench bench-baseline, and say why in the commit."])
+    lab.note(f"{len(counts)} operations within {baseline.TOLERANCE:.0%} of the baseline"
+             + (f"; cheaper, update it (make bench bench-baseline): {', '.join(cheaper)}"
+                if cheaper else ""))

@@ -9,13 +9,14 @@ baseline does not know. One that costs less asks for a new baseline. Per-functio
 FOLDER, for callgrind_annotate.
 """
 import glob
-import json
 import os
 import re
 import subprocess
 import sys
 
-TOLERANCE = 0.03
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+from lib import baseline  # noqa: E402
+
 # Operations that differ in the guest's size only, which they must not notice.
 FLAT = (("recreate a page's slot, 256 MiB guest", "recreate a page's slot, 4 GiB guest"),)
 
@@ -46,26 +47,6 @@ def count(program, folder):
     return dict(sorted(counts.items()))
 
 
-def compare(counts, baseline):
-    """Prints a line for each operation; (errors, cheaper ones)."""
-    errors, cheaper = [], []
-    for name, n in counts.items():
-        old = baseline.get(name)
-        if not old:
-            print(f"{n:12,}      new  {name}")
-            errors.append(f"{name}: not in the baseline")
-            continue
-        change = n / old - 1
-        print(f"{n:12,} {change:+8.2%}  {name}")
-        if change > TOLERANCE:
-            errors.append(f"{name}: {old:,} instructions became {n:,}, {change:+.1%}")
-        elif change < -TOLERANCE:
-            cheaper.append(name)
-    errors += [f"{name}: in the baseline, but not measured" for name in baseline
-               if name not in counts]
-    return errors, cheaper
-
-
 def compare_sizes(counts):
     errors = []
     for fmt in {name.partition(": ")[0] for name in counts}:
@@ -81,14 +62,10 @@ def main():
     program, folder, path = sys.argv[1:4]
     counts = count(program, folder)
     if "--update" in sys.argv[4:]:
-        with open(path, "w") as f:
-            json.dump(counts, f, indent="\t")
-            f.write("\n")
+        baseline.write(path, counts)
         print(f"{path}: {len(counts)} operations")
         return 0
-    with open(path) as f:
-        baseline = json.load(f)
-    errors, cheaper = compare(counts, baseline)
+    errors, cheaper = baseline.compare(counts, baseline.read(path))
     errors += compare_sizes(counts)
     for e in errors:
         print(f"error: {e}")
@@ -98,7 +75,7 @@ def main():
     if cheaper:
         print(f"{len(cheaper)} cost less than 97 % of the baseline: update the baseline "
               "(make bench-mm-baseline)")
-    print(f"{len(counts)} operations within {TOLERANCE:.0%} of the baseline"
+    print(f"{len(counts)} operations within {baseline.TOLERANCE:.0%} of the baseline"
           f"{', update it' if cheaper else ''}")
     return 0
 
