@@ -241,8 +241,12 @@ GUEST_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -mno-red-zone -mgene
 	-fno-strict-aliasing -fno-common $(REPRO_CFLAGS) $(INCLUDES) -Itests/guests/lib \
 	$(NEWLIB_INC)
 
+# The benchmarks' payload is one of them, made of several files.
+PAYLOAD_OBJS := $(patsubst %.c,$(BUILD)/guest/%.o,$(sort $(wildcard tests/bench/guest/*.c)))
+$(BUILD)/guests/payload.elf: $(PAYLOAD_OBJS)
+
 .PHONY: guests
-guests: $(GUEST_NAMES:%=$(BUILD)/guests/%.bin) ## build the small guests of the target tests
+guests: $(GUEST_NAMES:%=$(BUILD)/guests/%.bin) $(BUILD)/guests/payload.bin ## build the small guests of the target tests
 
 $(BUILD)/guest/%.o: %.c $(FLAGS_STAMP) $(NEWLIB_OK)
 	$(call say,CC,$<)
@@ -254,17 +258,18 @@ $(BUILD)/guest/%.S.o: %.S $(FLAGS_STAMP) $(NEWLIB_OK)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -D__ASSEMBLY__ -Wa,--noexecstack -MMD -MP -c $< -o $@
 
-$(BUILD)/guests/%.elf: $(BUILD)/guest/tests/guests/%.o $(GUEST_LIB_OBJS) $(BUILD)/libc.a \
-		tests/guests/guest.ld
+$(GUEST_NAMES:%=$(BUILD)/guests/%.elf): $(BUILD)/guests/%.elf: $(BUILD)/guest/tests/guests/%.o
+$(BUILD)/guests/%.elf: $(GUEST_LIB_OBJS) $(BUILD)/libc.a tests/guests/guest.ld
 	$(call say,LD,guests/$(@F))
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LD) -m elf_x86_64 -nostdlib -static --gc-sections --build-id=none -z noexecstack \
-		--no-warn-rwx-segments -T tests/guests/guest.ld -o $@ $< $(GUEST_LIB_OBJS) $(BUILD)/libc.a
+		--no-warn-rwx-segments -T tests/guests/guest.ld -o $@ $(filter %.o,$^) $(BUILD)/libc.a
 
 $(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
 	$(Q)$(OBJCOPY) -O binary $< $@
 
--include $(wildcard $(BUILD)/guest/tests/guests/*.d $(BUILD)/guest/tests/guests/lib/*.d)
+-include $(wildcard $(BUILD)/guest/tests/guests/*.d $(BUILD)/guest/tests/guests/lib/*.d \
+	$(BUILD)/guest/tests/bench/guest/*.d)
 
 # UEFI programs that prepare the machine for a target test and then start the loader.
 EFI_TESTS := $(patsubst tests/efi/%.c,$(BUILD)/efi/%.efi,$(sort $(wildcard tests/efi/*.c)))
@@ -411,7 +416,7 @@ bench-mm-baseline: $(BENCH_MM)/counts ## make today's counts the ones to compare
 # Tests and checks
 #
 ALL_C := $(sort $(wildcard $(HV_DIRS:%=%/*.[ch]) boot/*.[ch] include/*.h lib/*.[ch] \
-	tests/host/*.[ch] tests/bench/mm/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
+	tests/host/*.[ch] tests/bench/mm/*.[ch] tests/bench/guest/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY   ?= clang-tidy-14
 IMAGE_LIMIT  := 524288

@@ -137,11 +137,18 @@ bool has_word(const char *word)
 	return rest && (!*rest || isspace((unsigned char)*rest));
 }
 
-uint64_t option(const char *key, uint64_t otherwise)
+const char *option_text(const char *key)
 {
 	const char *rest = after(key);
 
-	return rest && *rest == '=' ? strtoull(rest + 1, NULL, 0) : otherwise;
+	return rest && *rest == '=' ? rest + 1 : NULL;
+}
+
+uint64_t option(const char *key, uint64_t otherwise)
+{
+	const char *text = option_text(key);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
 void power_off(void)
@@ -225,21 +232,29 @@ uint8_t try_wrmsr(uint32_t index, uint64_t value)
 	return vector;
 }
 
-static void fill_idt(void)
+static void set_gate(uint8_t vector, uint64_t stub)
 {
 	uint16_t cs;
-	uint32_t i;
 
 	__asm__("mov %%cs, %0" : "=r"(cs));
-	for (i = 0; i < ARRAY_SIZE(idt); i++) {
-		uint64_t stub = (uintptr_t)interrupt_stubs[i];
+	idt[vector] = (struct idt_entry){ .offset_low = (uint16_t)stub,
+					  .selector = cs,
+					  .type = 0x8e, /* present, interrupt gate */
+					  .offset_middle = (uint16_t)(stub >> 16),
+					  .offset_high = (uint32_t)(stub >> 32) };
+}
 
-		idt[i] = (struct idt_entry){ .offset_low = (uint16_t)stub,
-					     .selector = cs,
-					     .type = 0x8e, /* present, interrupt gate */
-					     .offset_middle = (uint16_t)(stub >> 16),
-					     .offset_high = (uint32_t)(stub >> 32) };
-	}
+void set_raw_handler(uint8_t vector, void (*stub)(void))
+{
+	set_gate(vector, (uintptr_t)stub);
+}
+
+static void fill_idt(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < ARRAY_SIZE(idt); i++)
+		set_gate((uint8_t)i, (uintptr_t)interrupt_stubs[i]);
 }
 
 void load_idt(void)

@@ -39,6 +39,8 @@ const char *command_line(void);
 bool has_word(const char *word);
 /* The value of `key=VALUE` on the command line, a number in C's notation, or `otherwise`. */
 uint64_t option(const char *key, uint64_t otherwise);
+/* What follows `key=` on the command line, or NULL. */
+const char *option_text(const char *key);
 
 /* ---- Ends ---- */
 
@@ -58,6 +60,12 @@ typedef void (*handler_t)(struct frame *f);
 
 /* Call `handler` for the vector; NULL restores the default. It acknowledges by itself. */
 void set_handler(uint8_t vector, handler_t handler);
+
+/*
+ * Enter `stub` directly, without the library's frame: for measuring. It is no C function, keeps the
+ * registers that whoever is interrupted needs, and ends with IRETQ.
+ */
+void set_raw_handler(uint8_t vector, void (*stub)(void));
 
 /* Use the library's handlers on a core that was started; the first core does already. */
 void load_idt(void);

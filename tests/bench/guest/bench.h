@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LAMINA_TESTS_BENCH_H
+#define LAMINA_TESTS_BENCH_H
+
+#include "guest.h"
+
+/*
+ * The payload of the benchmarks: one guest that measures on the bare machine, under Lamina and under
+ * KVM. The words of the command line:
+ *
+ *   env=bare|lamina|kvm    where it runs
+ *   khz=N                  of the TSC, where CPUID does not tell
+ *   other=ID               there is a second core, with this APIC id (in decimal or 0x...)
+ *   xapic                  keep out of x2APIC mode
+ *   port_eventfd=PORT      KVM: a port with an ioeventfd
+ *   mmio_user=GPA          KVM: an address that the VMM serves
+ *   fault=GPA,BYTES        second-level faults there; asks for `zap`
+ *   touch=GPA,BYTES        memory to touch before and after an edit of a slot; asks for `slot`
+ *   nx=GPA,REGIONS         regions of 2 MiB to execute from; asks for `recover`
+ *   jitter=SECONDS         measure the timer's latency instead of all this
+ *   load                   be a nuisance to the neighbours instead of all this, for ever
+ *
+ * A result is `result KEY TICKS`, of the TSC. Everything else that is worth knowing is `info KEY TEXT`.
+ * `wait ACTION` asks somebody outside to do something and then to type `go`.
+ */
+enum env {
+	ENV_BARE,
+	ENV_LAMINA,
+	ENV_KVM
+};
+
+struct bench {
+	enum env env;
+	bool amd;
+	bool x2apic;   /* its present mode */
+	bool deadline; /* the timer has the TSC-deadline mode */
+	uint32_t khz;  /* of the TSC; 0: unknown */
+};
+
+extern struct bench bench;
+
+void result(const char *key, uint64_t ticks);
+
+/* Two numbers, `key=A,B`. */
+bool option_pair(const char *key, uint64_t *a, uint64_t *b);
+
+/* Print `wait ACTION` and return when a line `go` came. */
+void wait_action(const char *action);
+
+/* Into x2APIC mode or not, as far as the machine allows; sets bench.x2apic. */
+void apic_mode(bool x2apic);
+
+/* ---- One instruction between two readings of the TSC ---- */
+
+struct regs {
+	uint64_t a, b, c, d;
+};
+
+typedef uint64_t (*timed_fn)(const struct regs *r);
+
+/*
+ * A function that executes `insn` with these registers and returns the difference of the readings.
+ * Everything but `insn` is the same in each, so that what op_empty() takes can be subtracted. LFENCE:
+ * RDTSC does not wait for the instructions before it (SDM vol. 2, RDTSC).
+ */
+#define TSC_BEGIN               \
+	"lfence\n"              \
+	"rdtsc\n"               \
+	"shl $32, %%rdx\n"      \
+	"or %%rdx, %%rax\n"     \
+	"mov %%rax, %[start]\n" \
+	"mov %[a], %%rax\n"     \
+	"mov %[d], %%rdx\n"
+#define TSC_END             \
+	"lfence\n"          \
+	"rdtsc\n"           \
+	"shl $32, %%rdx\n"  \
+	"or %%rdx, %%rax\n" \
+	"sub %[start], %%rax\n"
+#define TIMED(name, insn)                                                               \
+	static uint64_t name(const struct regs *r)                                      \
+	{                                                                               \
+		uint64_t ticks, start, b = r->b, c = r->c;                              \
+                                                                                        \
+		__asm__ volatile(TSC_BEGIN insn "\n" TSC_END                            \
+				 : "=&a"(ticks), "+b"(b), "+c"(c), [start] "=&r"(start) \
+				 : [a] "r"(r->a), [d] "r"(r->d)                         \
+				 : "rdx", "rsi", "rdi", "memory", "cc");                \
+		return ticks;                                                           \
+	}
+
+/* The least of many rounds, less an empty one. */
+uint64_t measure(timed_fn op, const struct regs *r);
+/* What two readings with nothing between them take. */
+uint64_t empty_ticks(void);
+/* The cost above the empty measurement, not below 0. */
+uint64_t above_empty(uint64_t ticks);
+
+/* ---- The parts ---- */
+
+void measure_round_trips(void);
+/* The keys get a prefix. */
+void measure_interrupts(const char *prefix);
+void measure_memory(void);
+noreturn void run_load(void);
+void run_jitter(uint64_t seconds);
+
+#endif

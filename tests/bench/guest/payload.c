@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <stdlib.h>
+
+#include "bench.h"
+#include "x86/msr.h"
+
+#define LEAF_TSC_RATIO 0x15
+#define LEAF_FREQUENCY 0x16
+
+struct bench bench;
+
+void result(const char *key, uint64_t ticks)
+{
+	say("result %s %llu", key, (unsigned long long)ticks);
+}
+
+bool option_pair(const char *key, uint64_t *a, uint64_t *b)
+{
+	const char *text = option_text(key);
+	char *end;
+
+	if (!text)
+		return false;
+	*a = strtoull(text, &end, 0);
+	if (*end != ',')
+		return false;
+	*b = strtoull(end + 1, NULL, 0);
+	return *b;
+}
+
+void wait_action(const char *action)
+{
+	char line[64];
+
+	say("wait %s", action);
+	do {
+		while (!read_line(line, sizeof(line)))
+			cpu_pause();
+	} while (strcmp(line, "go") != 0);
+}
+
+void apic_mode(bool x2apic)
+{
+	apic_init(x2apic);
+	bench.x2apic = apic_is_x2();
+}
+
+static bool option_is(const char *key, const char *value)
+{
+	const char *text = option_text(key);
+
+	return text && !strncmp(text, value, strlen(value));
+}
+
+/* The crystal's frequency times the ratio, or the base frequency; 0: the CPU says neither. */
+static uint32_t khz_of_cpu(void)
+{
+	uint32_t last = cpuid(0, 0).eax;
+	struct cpuid_regs r = { 0 };
+
+	if (last >= LEAF_TSC_RATIO)
+		r = cpuid(LEAF_TSC_RATIO, 0);
+	if (r.eax && r.ebx && r.ecx)
+		return (uint32_t)((uint64_t)r.ecx * r.ebx / r.eax / 1000);
+	return last >= LEAF_FREQUENCY ? (cpuid(LEAF_FREQUENCY, 0).eax & 0xffff) * 1000 : 0;
+}
+
+static void find_out(void)
+{
+	static const char *const envs[] = { "bare", "lamina", "kvm" };
+	struct cpuid_regs r = cpuid(0, 0);
+	char vendor[13] = "";
+	uint32_t i;
+
+	for (i = 0; i < ARRAY_SIZE(envs); i++)
+		if (option_is("env", envs[i]))
+			bench.env = (enum env)i;
+	memcpy(vendor, &r.ebx, 4);
+	memcpy(vendor + 4, &r.edx, 4);
+	memcpy(vendor + 8, &r.ecx, 4);
+	bench.amd = !strcmp(vendor, "AuthenticAMD") || !strcmp(vendor, "HygonGenuine");
+	r = cpuid(1, 0);
+	bench.deadline = r.ecx & BIT(24);
+	bench.khz = (uint32_t)option("khz", bench.env == ENV_BARE ? 0 : tsc_khz());
+	if (!bench.khz)
+		bench.khz = khz_of_cpu();
+	say("info env %s", envs[bench.env]);
+	say("info cpu %s family/model/stepping %#x, features 1.ecx %#x 1.edx %#x", vendor, r.eax,
+	    r.ecx, r.edx);
+	say("info khz %u", bench.khz);
+	say("info timer %s", bench.deadline ? "deadline" : "count");
+}
+
+/* In the mode that a kernel would choose, and in the other one if the machine started there. */
+static void measure_all(void)
+{
+	bool has_x2 = (cpuid(1, 0).ecx & BIT(21)) && !has_word("xapic");
+
+	result("rdtsc", empty_ticks());
+	measure_round_trips();
+	apic_mode(false);
+	if (has_x2 && !bench.x2apic)
+		measure_interrupts("xapic_");
+	apic_mode(has_x2);
+	say("info apic %s", bench.x2apic ? "x2apic" : "xapic");
+	measure_interrupts("");
+}
+
+void guest_main(void)
+{
+	find_out();
+	measure_all();
+}
