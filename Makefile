@@ -58,8 +58,15 @@ HV_FAST := mm/% $(addsuffix .c,$(addprefix vmx/,ept vmx vmx_event vmx_exit vmx_s
 	emulate guest_mem hyp_mem hypercall io mm_host mmio msr nx pio vcpu vdev vioapic vlapic vuart \
 	walk window))
 HV_SPEED := -O2
+HV_SMALL := -Oz
 
-HV_CFLAGS = -std=gnu11 $(if $(filter $(HV_FAST),$<),$(HV_SPEED),-Os) -g $(WARNINGS) -ffreestanding -mno-red-zone -mgeneral-regs-only \
+# Code is not padded, and without SSE the stack needs no more than its natural alignment.
+GCC_PACKED   := -mpreferred-stack-boundary=3 -falign-jumps=1 -falign-labels=1
+CLANG_PACKED := -mstack-alignment=8
+HV_PACKED     = -falign-functions=1 -falign-loops=1 \
+	$(if $(findstring clang,$(CC)),$(CLANG_PACKED),$(GCC_PACKED))
+
+HV_CFLAGS = -std=gnu11 $(if $(filter $(HV_FAST),$<),$(HV_SPEED),$(HV_SMALL)) $(HV_PACKED) -g $(WARNINGS) -ffreestanding -mno-red-zone -mgeneral-regs-only \
 	-mcmodel=kernel -fno-pic -fno-stack-protector -fcf-protection=none -fno-omit-frame-pointer \
 	-fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common -fno-jump-tables \
 	-ffunction-sections -fdata-sections -mno-mmx -mno-sse $(REPRO_CFLAGS) $(INCLUDES) $(NEWLIB_INC)
@@ -89,7 +96,7 @@ include lib/newlib.mk
 all: $(LOADER) ## build the UEFI application (build/BOOTX64.EFI) and everything in it
 
 # A change of compiler or of flags rebuilds what was built with the old ones.
-FLAGS_TEXT = $(CC) | $(HV_FAST) $(HV_SPEED) | $(HV_CFLAGS) | $(LOADER_CFLAGS) | $(NEWLIB_CFLAGS)
+FLAGS_TEXT = $(CC) | $(HV_FAST) $(HV_SPEED) $(HV_SMALL) | $(HV_CFLAGS) | $(LOADER_CFLAGS) | $(NEWLIB_CFLAGS)
 $(FLAGS_STAMP): FORCE
 	@mkdir -p $(BUILD)
 	@echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' > $@
@@ -366,7 +373,7 @@ fuzz: fuzzers ## run each fuzzer for FUZZ_SECONDS (60)
 BENCH_MM      := $(BUILD)/bench/mm
 BENCH_MM_LIBC := $(NEWLIB)/obj/memcpy.o $(NEWLIB)/obj/memset.o
 BENCH_MM_SRCS := $(filter-out mm/hyp_pgtable.c,$(wildcard mm/*.c))
-BENCH_MM_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -D_GNU_SOURCE -fno-strict-aliasing -fno-pic \
+BENCH_MM_CFLAGS = -std=gnu11 -O2 -mstackrealign -g $(WARNINGS) -D_GNU_SOURCE -fno-strict-aliasing -fno-pic \
 	$(INCLUDES) -Itests/bench/mm
 
 $(BENCH_MM)/obj/%.o: tests/bench/mm/%.c $(FLAGS_STAMP)
@@ -380,7 +387,7 @@ $(BENCH_MM)/time: $(BENCH_MM_SRCS:%.c=$(BUILD)/hv/%.o) $(BENCH_MM_LIBC) \
 	$(Q)$(CC) -no-pie -o $@ $^
 
 COUNTS_CC     := gcc-12
-COUNTS_CFLAGS  = $(filter-out -fdebug-compilation-dir=%,$(HV_CFLAGS))
+COUNTS_CFLAGS  = $(filter-out -fdebug-compilation-dir=% $(CLANG_PACKED),$(HV_CFLAGS)) $(GCC_PACKED)
 $(BENCH_MM)/counts-obj/mm/%.o: private CC_INCLUDE = $(shell $(COUNTS_CC) -print-file-name=include)
 $(BENCH_MM)/counts-obj/mm/%.o: mm/%.c $(FLAGS_STAMP) $(NEWLIB_OK)
 	$(call say,CC,$< (counts))
@@ -487,7 +494,7 @@ format: ## format the sources
 format-check: ## are the sources formatted?
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(ALL_C)
 
-TIDY_FLAGS = $(filter-out -Werror -mcmodel=kernel -gno-record-gcc-switches -fno-pic,$(HV_CFLAGS))
+TIDY_FLAGS = $(filter-out $(GCC_PACKED) -Werror -mcmodel=kernel -gno-record-gcc-switches -fno-pic,$(HV_CFLAGS))
 tidy: $(NEWLIB_OK) ## clang-tidy
 	$(Q)printf '%s\n' $(HV_SRCS) | xargs -P $$(nproc) -n 4 sh -c \
 		'$(CLANG_TIDY) --quiet "$$@" -- $(TIDY_FLAGS) 2>/dev/null' tidy
