@@ -72,7 +72,8 @@ static void complete(const char *text, void (*visit)(void *, const char *), void
 		try_word(&c, monitor_edit_name(i));
 }
 
-static struct line_editor editor = { .prompt = "lamina> ", .echo = echo, .complete = complete };
+/* Without an initial value: the history would lie in the image, too. monitor_enter() fills it in. */
+static struct line_editor editor;
 
 static void print(const char *fmt, va_list args)
 {
@@ -106,6 +107,9 @@ void monitor_error(const char *fmt, ...)
 
 void monitor_enter(void)
 {
+	editor.prompt = "lamina> ";
+	editor.echo = echo;
+	editor.complete = complete;
 	line_start(&editor);
 }
 

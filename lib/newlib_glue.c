@@ -16,9 +16,10 @@ struct lconv *_localeconv_r(struct _reent *r);
 
 /*
  * One structure for all cores: the subset writes nothing of it but errno, which no code of ours
- * reads, because on several cores its value would be anybody's.
+ * reads, because on several cores its value would be anybody's. Without the initial value that
+ * newlib has for it, pointers to streams that do not exist, it takes no room in the images.
  */
-static struct _reent reent = _REENT_INIT(reent);
+static struct _reent reent;
 
 struct _reent *__getreent(void)
 {
