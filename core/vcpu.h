@@ -2,6 +2,7 @@
 #ifndef LAMINA_CORE_VCPU_H
 #define LAMINA_CORE_VCPU_H
 
+#include "core/fetch.h"
 #include "types.h"
 #include "x86/cpu.h"
 
@@ -185,6 +186,7 @@ struct vcpu {
 	struct vcpu_snapshot last;
 	struct vcpu_soft soft;
 	struct device_translation device;
+	struct fetch_view fetch;
 };
 
 /* Where a vCPU starts: everything else has its power-on value (Intel SDM vol. 3, table 10-1). */

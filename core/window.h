@@ -11,7 +11,9 @@
 enum window_slot {
 	WINDOW_GUEST,
 	WINDOW_SOURCE,
-	WINDOW_COUNT
+	WINDOW_FETCH, /* this one and the following four: core/fetch.h */
+	WINDOW_FETCH_TABLE,
+	WINDOW_COUNT = WINDOW_FETCH_TABLE + 4
 };
 
 /* Reserve every core's windows. Boot core, after the cores are allocated. ERR_NOMEM. */
