@@ -44,6 +44,7 @@ struct hvm_ops {
 	void (*inject_page_fault)(struct vcpu *v, uint64_t gla, uint32_t error);
 	void (*inject_nmi)(struct vcpu *v); /* at most one is kept pending while NMIs are blocked */
 	void (*get_sregs)(struct vcpu *v, struct vcpu_sregs *s);
+	uint64_t (*get_cr4)(struct vcpu *v); /* that of get_sregs, alone */
 
 	/*
 	 * MSRs that live in the VMCS or VMCB while the guest is out: EFER, FS_BASE, GS_BASE, PAT,

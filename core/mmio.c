@@ -27,8 +27,8 @@ static void reclass(struct vcpu *v, enum exit_class class)
 {
 	struct exit_record *r = &v->records[(v->record_next - 1) % VCPU_EXIT_RECORDS];
 
-	v->stats.exits[EXIT_TDP]--;
-	v->stats.exits[class]++;
+	v->stats[EXIT_TDP].exits--;
+	v->stats[class].exits++;
 	r->class = class;
 }
 

@@ -38,7 +38,7 @@ static uint64_t total_exits(const struct guest *g)
 
 	for (uint32_t i = 0; i < g->vcpu_count; i++) {
 		for (unsigned c = 0; c < EXIT_CLASS_COUNT; c++)
-			sum += g->vcpus[i]->stats.exits[c];
+			sum += g->vcpus[i]->stats[c].exits;
 	}
 	return sum;
 }
@@ -187,15 +187,14 @@ void cmd_regs(int argc, char **argv)
 
 static void print_stat(const struct vcpu *v)
 {
-	const struct vcpu_stats *s = &v->stats;
-
-	monitor_print("vcpu %u on core %u: %llu entries\n", v->index, v->cpu->index,
-		      (ull)s->entries);
+	monitor_print("vcpu %u on core %u:\n", v->index, v->cpu->index);
 	for (unsigned c = 0; c < EXIT_CLASS_COUNT; c++) {
-		if (s->exits[c])
+		const struct exit_stats *s = &v->stats[c];
+
+		if (s->exits)
 			monitor_print("  %-10s %12llu exits %14llu cycles %8llu each\n",
-				      exit_class_name(c), (ull)s->exits[c], (ull)s->cycles[c],
-				      (ull)(s->cycles[c] / s->exits[c]));
+				      exit_class_name(c), (ull)s->exits, (ull)s->cycles,
+				      (ull)(s->cycles / s->exits));
 	}
 }
 

@@ -68,7 +68,5 @@ void nx_pass(struct vcpu *v)
 	    !__atomic_compare_exchange_n(&g->nx_next, &due, v->exit_tsc + g->nx_period, false,
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
-	/* An entry that an NMI has put off comes back here with the core still counted as in. */
-	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
 	tdp_nx_try_recover(&g->tdp, (unsigned)min_u64(max_u64(part, 1), PASS_MAX));
 }

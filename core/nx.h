@@ -20,7 +20,7 @@ uint32_t nx_period(const struct guest *g);
 /* Look at each region once, now. Any core. Returns how many were merged. */
 unsigned nx_recover_all(struct guest *g);
 
-/* A pass is due. */
+/* A pass is due. The core counts as outside: it may wait for locks. */
 void nx_pass(struct vcpu *v);
 
 /*

@@ -115,12 +115,24 @@ static bool serve(struct vcpu *v, uint64_t requests)
 	return true;
 }
 
+/*
+ * Work that makes no guest exit but is done at an exit that happens anyway: looked for a hundred times
+ * a second at most. It may take locks, so the core is outside meanwhile.
+ */
+static void do_what_is_due(struct vcpu *v)
+{
+	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+	v->due = v->exit_tsc + tsc_from_us(10000);
+	nx_after_exit(v);
+	iommu_faults_after_exit(v->exit_tsc);
+}
+
 bool vcpu_before_entry(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
 
-	nx_after_exit(v);
-	iommu_faults_after_exit(v->exit_tsc);
+	if (unlikely(v->exit_tsc >= v->due))
+		do_what_is_due(v);
 	for (;;) {
 		uint64_t requests;
 
@@ -134,33 +146,13 @@ bool vcpu_before_entry(struct vcpu *v)
 		 */
 		__atomic_store_n(&c->in_guest, 1, __ATOMIC_SEQ_CST);
 		requests = pending(v);
-		if (likely(!requests && !__atomic_load_n(&v->guest->hold, __ATOMIC_ACQUIRE))) {
-			v->stats.entries++;
+		if (likely(!requests && !__atomic_load_n(&v->guest->hold, __ATOMIC_ACQUIRE)))
 			return true;
-		}
 		__atomic_store_n(&c->in_guest, 0, __ATOMIC_RELEASE);
 		if (requests && !serve(v, requests))
 			return false;
 		cpu_pause();
 	}
-}
-
-void vcpu_exit_begin(struct vcpu *v, enum exit_class class, uint32_t raw, uint64_t info)
-{
-	struct exit_record *r = &v->records[v->record_next++ % VCPU_EXIT_RECORDS];
-
-	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
-	v->exit_tsc = rdtsc();
-	v->stats.exits[class]++;
-	*r = (struct exit_record){ v->exit_tsc, v->rip, info, raw, class };
-}
-
-void vcpu_exit_end(struct vcpu *v, enum exit_class class)
-{
-	/* Second-level faults turn out to be device accesses: core/mmio.c says so in the record. */
-	if (class == EXIT_TDP)
-		class = v->records[(v->record_next - 1) % VCPU_EXIT_RECORDS].class;
-	v->stats.cycles[class] += rdtsc() - v->exit_tsc;
 }
 
 void vcpu_host_nmi(struct vcpu *v)

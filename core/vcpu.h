@@ -4,6 +4,7 @@
 
 #include "core/fetch.h"
 #include "types.h"
+#include "x86/asm.h"
 #include "x86/cpu.h"
 
 struct guest;
@@ -124,10 +125,9 @@ struct vcpu_snapshot {
 	struct vcpu_sregs sregs;
 };
 
-struct vcpu_stats {
-	uint64_t exits[EXIT_CLASS_COUNT];
-	uint64_t cycles[EXIT_CLASS_COUNT]; /* TSC ticks from exit to the decision to re-enter */
-	uint64_t entries;
+struct exit_stats {
+	uint64_t exits;
+	uint64_t cycles; /* TSC ticks from exit to the decision to re-enter */
 };
 
 /* What is emulated in software; written by core/msr.c and core/vlapic.c. */
@@ -164,14 +164,21 @@ struct device_translation {
  */
 struct vcpu {
 	uint64_t gpr[GPR_COUNT]; /* valid between exit and entry; RSP and RIP included */
+	/* The line of 64 bytes that each exit needs. */
 	uint64_t rip;
 	uint64_t rflags;
-	struct guest *guest;
+	void *hw; /* VMCS or VMCB and their bitmaps; vendor's type */
 	struct cpu *cpu;
-	uint32_t index;   /* within the guest; 0 is the boot processor */
-	uint32_t apic_id; /* the physical one, which the guest sees */
-	void *hw;         /* VMCS or VMCB and their bitmaps; vendor's type */
+	struct guest *guest;
 	uint64_t requests;
+	uint64_t exit_tsc;
+	uint64_t due; /* TSC from which on the next entry looks after what waits for one */
+
+	struct exit_stats stats[EXIT_CLASS_COUNT];
+	struct exit_record records[VCPU_EXIT_RECORDS];
+	uint32_t record_next;
+	uint32_t index;          /* within the guest; 0 is the boot processor */
+	uint32_t apic_id;        /* the physical one, which the guest sees */
 	uint64_t vectors[4];     /* bit per vector; for VCPU_REQ_VECTORS */
 	volatile uint32_t state; /* enum vcpu_state */
 	uint8_t sipi_vector;
@@ -179,10 +186,6 @@ struct vcpu {
 	uint8_t insn_length; /* nonzero while skip_instruction is to use it, not the hardware's */
 	bool in_exit;        /* an exit is being handled: registers are valid */
 	uint64_t apic_base;  /* what the guest reads in IA32_APIC_BASE */
-	uint64_t exit_tsc;
-	struct vcpu_stats stats;
-	struct exit_record records[VCPU_EXIT_RECORDS];
-	uint32_t record_next;
 	struct vcpu_snapshot last;
 	struct vcpu_soft soft;
 	struct device_translation device;
@@ -211,9 +214,32 @@ struct vcpu_start {
  */
 bool vcpu_before_entry(struct vcpu *v);
 
-/* The first thing after every exit: counts it and remembers it; stop the clock with vcpu_exit_end. */
-void vcpu_exit_begin(struct vcpu *v, enum exit_class class, uint32_t raw, uint64_t info);
-void vcpu_exit_end(struct vcpu *v, enum exit_class class);
+/* Count an exit and remember it; stop the clock with vcpu_exit_end. */
+static inline void vcpu_exit_record(struct vcpu *v, enum exit_class class, uint32_t raw,
+				    uint64_t info)
+{
+	struct exit_record *r = &v->records[v->record_next++ % VCPU_EXIT_RECORDS];
+
+	v->exit_tsc = rdtsc();
+	v->stats[class].exits++;
+	*r = (struct exit_record){ v->exit_tsc, v->rip, info, raw, class };
+}
+
+/* The first thing after an exit: the core counts as outside from here on. */
+static inline void vcpu_exit_begin(struct vcpu *v, enum exit_class class, uint32_t raw,
+				   uint64_t info)
+{
+	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+	vcpu_exit_record(v, class, raw, info);
+}
+
+static inline void vcpu_exit_end(struct vcpu *v, enum exit_class class)
+{
+	/* Second-level faults turn out to be device accesses: core/mmio.c says so in the record. */
+	if (class == EXIT_TDP)
+		class = v->records[(v->record_next - 1) % VCPU_EXIT_RECORDS].class;
+	v->stats[class].cycles += rdtsc() - v->exit_tsc;
+}
 
 /* CPUID by the table in core/cpuid.c; reads RAX, RCX and writes RAX-RDX. The caller skips. */
 void vcpu_cpuid(struct vcpu *v);

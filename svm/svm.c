@@ -188,6 +188,7 @@ const struct hvm_ops svm_ops = {
 	.inject_page_fault = svm_inject_page_fault,
 	.inject_nmi = svm_inject_nmi,
 	.get_sregs = svm_get_sregs,
+	.get_cr4 = svm_get_cr4,
 	.read_msr = svm_read_msr,
 	.write_msr = svm_write_msr,
 	.set_x2apic = svm_set_x2apic,

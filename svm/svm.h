@@ -119,6 +119,7 @@ void svm_repeat_sti(struct vcpu *v);
 /* svm_state.c */
 void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start);
 void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out);
+uint64_t svm_get_cr4(struct vcpu *v);
 bool svm_is_64bit(const struct svm_vcpu *s);
 void svm_skip_instruction(struct vcpu *v);
 

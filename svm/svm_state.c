@@ -121,6 +121,11 @@ static void from_vmcb(struct segment *to, const struct vmcb_segment *from)
 	to->base = from->base;
 }
 
+uint64_t svm_get_cr4(struct vcpu *v)
+{
+	return svm_vcpu(v)->vmcb.save.cr4;
+}
+
 /* Field by field: this is on the way of every exit that is emulated. */
 void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out)
 {

@@ -95,6 +95,7 @@ const struct hvm_ops vmx_ops = {
 	.inject_page_fault = vmx_inject_page_fault,
 	.inject_nmi = vmx_inject_nmi,
 	.get_sregs = vmx_get_sregs,
+	.get_cr4 = vmx_get_cr4,
 	.read_msr = vmx_read_msr,
 	.write_msr = vmx_write_msr,
 	.set_x2apic = vmx_set_x2apic,

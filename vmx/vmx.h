@@ -94,6 +94,7 @@ void vmx_clear_vmcs(struct vmx_vcpu *hw); /* on the vCPU's core */
 /* ---------------------------------------------------------------- vmx_state.c */
 
 void vmx_get_sregs(struct vcpu *v, struct vcpu_sregs *s);
+uint64_t vmx_get_cr4(struct vcpu *v);
 enum status vmx_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value) must_check;
 enum status vmx_write_msr(struct vcpu *v, uint32_t msr, uint64_t value) must_check;
 void vmx_set_efer(uint64_t efer);

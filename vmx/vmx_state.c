@@ -38,6 +38,12 @@ void vmx_get_sregs(struct vcpu *v, struct vcpu_sregs *s)
 	s->halted = vmcs_read32(VMCS_GUEST_ACTIVITY) == ACTIVITY_HLT;
 }
 
+uint64_t vmx_get_cr4(struct vcpu *v)
+{
+	(void)v;
+	return vmx_guest_cr4();
+}
+
 void vmx_set_efer(uint64_t efer)
 {
 	uint32_t entry = vmcs_read32(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E_GUEST;

@@ -46,6 +46,12 @@ static void get_sregs(struct vcpu *v, struct vcpu_sregs *s)
 	*s = mock.sregs;
 }
 
+static uint64_t get_cr4(struct vcpu *v)
+{
+	(void)v;
+	return mock.sregs.cr4;
+}
+
 static void set_x2apic(struct vcpu *v, bool on)
 {
 	(void)v;
@@ -55,6 +61,7 @@ static void set_x2apic(struct vcpu *v, bool on)
 
 static const struct hvm_ops ops = {
 	.get_sregs = get_sregs,
+	.get_cr4 = get_cr4,
 	.read_msr = vendor_read,
 	.write_msr = vendor_write,
 	.set_x2apic = set_x2apic,

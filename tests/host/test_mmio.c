@@ -115,7 +115,7 @@ static int setup(void **state)
 	vcpu.cpu = &cpu;
 	vcpu.apic_base = APIC_DEFAULT_GPA | APIC_BASE_EN;
 	vcpu.record_next = 1;
-	vcpu.stats.exits[EXIT_TDP] = 1;
+	vcpu.stats[EXIT_TDP].exits = 1;
 	got.tdp = got.mmio = TDP_MMIO;
 	untold = false;
 	assert_int_equal(io_add_mmio(&guest.io, GPA(DEVICE), 0x1000, "", &device, &got), OK);
@@ -158,8 +158,8 @@ static void test_load_and_store(void **state)
 	assert_int_equal(got.size, 4);
 	assert_true(got.value == 0x11223344);
 	assert_int_equal(vcpu.rip, 3);
-	assert_int_equal(vcpu.stats.exits[EXIT_MMIO], 1);
-	assert_int_equal(vcpu.stats.exits[EXIT_TDP], 0);
+	assert_int_equal(vcpu.stats[EXIT_MMIO].exits, 1);
+	assert_int_equal(vcpu.stats[EXIT_TDP].exits, 0);
 	got.value = 0x1ff80;
 	code("0f be 43 01"); /* movsbl 1(%ebx), %eax */
 	fault(DEVICE + 1, false);
@@ -244,7 +244,7 @@ static void test_apic_page(void **state)
 	assert_int_equal(got.apic_writes, 1);
 	assert_int_equal(got.apic_offset, LAPIC_EOI);
 	assert_int_equal(got.apic_value, 0x1234);
-	assert_int_equal(vcpu.stats.exits[EXIT_APIC], 1);
+	assert_int_equal(vcpu.stats[EXIT_APIC].exits, 1);
 	fault(APIC_DEFAULT_GPA + LAPIC_LVT_TIMER, true); /* andl $~0x10000, … */
 	assert_int_equal(got.apic_offset, LAPIC_LVT_TIMER);
 	assert_int_equal(got.apic_value, 0x20);
@@ -382,7 +382,7 @@ static void test_handlers(void **state)
 	got.handler = 0;
 	fault(DEVICE, false);
 	assert_int_equal(got.reads, 2);
-	assert_int_equal(vcpu.stats.exits[EXIT_MMIO], 4);
+	assert_int_equal(vcpu.stats[EXIT_MMIO].exits, 4);
 	assert_string_equal(done.death, "");
 }
 
@@ -393,7 +393,7 @@ static void test_entry_has_changed(void **state)
 	got.mmio = TDP_RETRY;
 	malformed(DEVICE);
 	assert_int_equal(vcpu.rip, 0);
-	assert_int_equal(vcpu.stats.exits[EXIT_TDP], 1);
+	assert_int_equal(vcpu.stats[EXIT_TDP].exits, 1);
 	assert_string_equal(done.death, "");
 }
 
