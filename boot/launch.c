@@ -4,12 +4,13 @@
 #include "boot/elf.h"
 #include "boot/handover.h"
 #include "boot/loader.h"
+#include "boot/lz4.h"
 #include "boot/pagetable.h"
 #include "boot/plan.h"
 #include "layout.h"
 #include "x86/asm.h"
 
-/* Of the embedded ELF file (lib/embed.S). */
+/* Of the embedded ELF file, an LZ4 frame (lib/embed.S). */
 extern const char hv_image_start[], hv_image_end[];
 
 #define TRAMPOLINE_SIZE  (2 * PAGE_SIZE)
@@ -21,14 +22,31 @@ extern const char hv_image_start[], hv_image_end[];
 
 static struct elf_image elf;
 
-bool launch_allocate(void)
+/*
+ * Unpack the hypervisor's ELF file and parse it; `elf` points into the copy. It is memory that the
+ * hypervisor will find free. False after a message.
+ */
+static bool unpack(void)
 {
-	uint64_t size = (uint64_t)(hv_image_end - hv_image_start);
+	uint64_t frame_size = (uint64_t)(hv_image_end - hv_image_start), size = 0;
+	bool good = lz4_content_size(hv_image_start, frame_size, &size) == OK && size;
+	void *file = good ? (void *)memory_allocate(size, 0, REGION_USABLE, -1) : NULL;
 
-	if (elf_parse(hv_image_start, size, &elf) != OK) {
-		say("Lamina: the hypervisor inside this loader is damaged; install it again");
+	if (good && !file) {
+		say("Lamina: no memory to unpack the hypervisor");
 		return false;
 	}
+	if (good && lz4_decode(hv_image_start, frame_size, file, size) == OK &&
+	    elf_parse(file, size, &elf) == OK)
+		return true;
+	say("Lamina: the hypervisor inside this loader is damaged; install it again");
+	return false;
+}
+
+bool launch_allocate(void)
+{
+	if (!unpack())
+		return false;
 	loader.image_size = elf.image_size;
 	loader.image = memory_allocate(elf.image_size, 0, REGION_HV, -1);
 	loader.trampoline = memory_allocate(TRAMPOLINE_SIZE, TRAMPOLINE_LIMIT, REGION_HV, -1);

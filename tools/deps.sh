@@ -9,7 +9,7 @@
 set -euo pipefail
 
 CACHE=${CACHE:-build/cache}
-build="gcc binutils libc6-dev gnu-efi newlib-source xz-utils acpica-tools mtools gdisk python3"
+build="gcc binutils libc6-dev gnu-efi newlib-source xz-utils lz4 acpica-tools mtools gdisk python3"
 run="qemu-system-x86 ovmf busybox-static"
 bochs="bochs bochs-term bochsbios vgabios ovmf busybox-static"
 debug="gdb"

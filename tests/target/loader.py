@@ -96,3 +96,13 @@ def vmx_locked_off(lab):
                  files={"/EFI/lamina/loader.efi": os.path.join(lab.build, "BOOTX64.EFI")})
     expect_text(m, "VMX is locked off by the firmware (IA32_FEATURE_CONTROL); turn on")
     expect_return(m)
+
+
+@target(hosts=("qemu",), limit=60)
+def hypervisor_inside_is_damaged(lab):
+    with open(os.path.join(lab.build, "BOOTX64.EFI"), "rb") as f:
+        image = bytearray(f.read())
+    image[image.index(b"\x04\x22\x4d\x18") + 100000] ^= 0x10
+    m = lab.boot([Guest("one", "hello")], loader=lab.scratch("damaged.efi", bytes(image)))
+    expect_text(m, "the hypervisor inside this loader is damaged; install it again")
+    expect_return(m)
