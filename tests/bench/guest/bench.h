@@ -96,6 +96,18 @@ uint64_t empty_ticks(void);
 /* The cost above the empty measurement, not below 0. */
 uint64_t above_empty(uint64_t ticks);
 
+/* ---- The timer ---- */
+
+/* In deadline mode if there is one, else one-shot or periodic. Interrupts enter a raw handler. */
+void timer_init(bool periodic);
+/* Have it expire once, after about so many ticks of the TSC; when, by the TSC. */
+uint64_t timer_arm(uint64_t ticks);
+/* For the periodic mode: a count for so many ticks, and when it last expired. */
+uint32_t timer_count_of(uint64_t ticks);
+uint64_t timer_last_expiry(uint32_t initial);
+/* Halt till an interrupt has come; the TSC of its handler. Without end of interrupt. */
+uint64_t wait_halted(void);
+
 /* ---- The parts ---- */
 
 void measure_round_trips(void);

@@ -29,6 +29,14 @@ __asm__(".text\n"
 #define SPIN_LIMIT 100000000ull /* rounds of a few instructions: long enough anywhere */
 #define ROUNDS     100
 
+/* Where the core is to be fast asleep before it is woken up: KVM polls for a while before it sleeps. */
+#define SLOW_ROUNDS 20
+#define SLOW_TICKS  2000000
+#define FAST_TICKS  50000
+#define RATIO_TICKS 1000000
+
+#define PATIENCE_TICKS 10000000000ull
+
 /*
  * Execute `insn`, which sends an interrupt to this core, and spin till its handler has run; the ticks
  * from before the instruction to the handler's reading of the TSC. 0: it did not come.
@@ -50,12 +58,28 @@ __asm__(".text\n"
 		return limit ? irq_tsc - start : 0;                                            \
 	}
 
+/* Execute `insn` and return what the TSC was before it. */
+#define STARTED(name, insn)                                               \
+	static uint64_t name(const struct regs *r)                        \
+	{                                                                 \
+		uint64_t start, b = r->b, c = r->c;                       \
+                                                                          \
+		__asm__ volatile(TSC_BEGIN insn "\n"                      \
+				 : "+b"(b), "+c"(c), [start] "=&r"(start) \
+				 : [a] "r"(r->a), [d] "r"(r->d)           \
+				 : "rax", "rdx", "memory", "cc");         \
+		return start;                                             \
+	}
+
 TIMED(op_store, "movl %%eax, (%%rbx)")
 TIMED(op_load, "movl (%%rbx), %%eax")
 TIMED(op_wrmsr, "wrmsr")
 TIMED(op_rdmsr, "rdmsr")
 INTERRUPTED(interrupted_store, "movl %%eax, (%%rbx)")
 INTERRUPTED(interrupted_wrmsr, "wrmsr")
+INTERRUPTED(interrupted_nothing, "")
+STARTED(started_store, "movl %%eax, (%%rbx)")
+STARTED(started_wrmsr, "wrmsr")
 
 /* For a register of the local APIC in its present mode, by memory or by MSR. */
 static struct regs apic_regs(uint32_t reg, uint32_t low, uint32_t high)
@@ -105,9 +129,251 @@ static void registers(const char *prefix)
 	say_key(prefix, "apic_write", measure(bench.x2apic ? op_wrmsr : op_store, &tpr));
 }
 
+/* ---- The timer ---- */
+
+static uint64_t ratio; /* TSC ticks in a tick of the timer, times 2^32 */
+
+static uint64_t timer_ticks(uint32_t count)
+{
+	return (uint64_t)(((unsigned __int128)count * ratio) >> 32);
+}
+
+/* The count that is left, and when it was read. */
+static uint32_t timer_count(uint64_t *tsc)
+{
+	__asm__ volatile("lfence" : : : "memory");
+	*tsc = rdtsc();
+	return apic_read(LAPIC_TIMER_COUNT);
+}
+
+static void find_ratio(void)
+{
+	uint64_t from, to;
+	uint32_t first, last;
+
+	apic_write(LAPIC_TIMER_DIVIDE, LAPIC_TIMER_DIV1);
+	apic_write(LAPIC_LVT_TIMER, LAPIC_LVT_MASKED | VECTOR_TIMER);
+	apic_write(LAPIC_TIMER_INIT, ~0u);
+	first = timer_count(&from);
+	while (rdtsc() - from < RATIO_TICKS)
+		;
+	last = timer_count(&to);
+	apic_write(LAPIC_TIMER_INIT, 0);
+	ratio = first > last ? ((to - from) << 32) / (first - last) : 0;
+}
+
+void timer_init(bool periodic)
+{
+	set_raw_handler(VECTOR_TIMER, irq_stub);
+	if (!bench.deadline)
+		find_ratio();
+	apic_write(LAPIC_LVT_TIMER, VECTOR_TIMER | (bench.deadline ? LAPIC_TIMER_DEADLINE
+						    : periodic     ? LAPIC_TIMER_PERIODIC
+								   : LAPIC_TIMER_ONESHOT));
+	/* A deadline must not overtake the mode, which may be a write to memory (SDM vol. 3, 11.5.4.1). */
+	__asm__ volatile("mfence" : : : "memory");
+}
+
+uint32_t timer_count_of(uint64_t ticks)
+{
+	return ratio ? (uint32_t)((ticks << 32) / ratio) : 0;
+}
+
+/*
+ * When it will expire, by the TSC: what a deadline says; else from the count that is left after the
+ * count was written, which takes as long as it may.
+ */
+uint64_t timer_arm(uint64_t ticks)
+{
+	uint64_t tsc;
+
+	if (bench.deadline) {
+		tsc = rdtsc() + ticks;
+		wrmsr(MSR_TSC_DEADLINE, tsc);
+		return tsc;
+	}
+	apic_write(LAPIC_TIMER_INIT, timer_count_of(ticks));
+	return timer_ticks(timer_count(&tsc)) + tsc;
+}
+
+uint64_t timer_last_expiry(uint32_t initial)
+{
+	uint64_t tsc;
+	uint32_t left = timer_count(&tsc);
+
+	return tsc - timer_ticks(initial - left);
+}
+
+uint64_t wait_halted(void)
+{
+	uint64_t n = irq_count;
+
+	__asm__ volatile("1: cmp %[n], irq_count(%%rip)\n"
+			 "jne 2f\n"
+			 "sti\n"
+			 "hlt\n"
+			 "cli\n"
+			 "jmp 1b\n"
+			 "2:\n"
+			 :
+			 : [n] "r"(n)
+			 : "rax", "rdx", "memory", "cc");
+	return irq_tsc;
+}
+
+static uint64_t wait_spinning(void)
+{
+	static const struct regs none;
+
+	return interrupted_nothing(&none) ? irq_tsc : 0;
+}
+
+/*
+ * From the timer's expiry to the handler. A tick later in each round: an emulator that counts by tens
+ * while it is halted is then met at each of its phases.
+ */
+static void timer(const char *prefix, const char *key, uint64_t (*wait)(void))
+{
+	uint64_t best = UINT64_MAX, expiry, at;
+	uint32_t i;
+
+	for (i = 0; i < SLOW_ROUNDS; i++) {
+		expiry = timer_arm(SLOW_TICKS + i);
+		at = wait();
+		if (at < expiry) {
+			check(false, "the timer's interrupt arrives, not too early");
+			return;
+		}
+		best = at - expiry < best ? at - expiry : best;
+		apic_eoi();
+	}
+	say_key(prefix, key, best);
+}
+
+/* ---- Another core ---- */
+
+enum other_mode {
+	SPIN,
+	HALT
+};
+
+static struct {
+	uint32_t id;
+	enum other_mode mode;
+	uint64_t ready; /* interrupts that it will have taken with the next one */
+	uint64_t done;  /* that it has taken */
+} other;
+
+#define SHARED(x) (*(volatile typeof(x) *)&(x))
+
+static void spin_patiently(uint64_t n)
+{
+	__asm__ volatile("sti\n"
+			 "1: pause\n"
+			 "cmp %[n], irq_count(%%rip)\n"
+			 "je 1b\n"
+			 "cli\n"
+			 :
+			 : [n] "r"(n)
+			 : "rax", "rdx", "memory", "cc");
+}
+
+/* All that the other core does: take an interrupt, over and over. */
+static void other_main(void)
+{
+	load_idt();
+	apic_init(bench.x2apic);
+	for (;;) {
+		SHARED(other.ready)++;
+		if (SHARED(other.mode) == HALT)
+			(void)wait_halted();
+		else
+			spin_patiently(irq_count);
+		apic_eoi();
+		SHARED(other.done)++;
+	}
+}
+
+static bool soon(const uint64_t *value, uint64_t wanted)
+{
+	uint64_t start = rdtsc();
+
+	while (SHARED(*value) != wanted) {
+		if (rdtsc() - start > PATIENCE_TICKS)
+			return false;
+		cpu_pause();
+	}
+	return true;
+}
+
+static void pass(uint64_t ticks)
+{
+	uint64_t start = rdtsc();
+
+	while (rdtsc() - start < ticks)
+		cpu_pause();
+}
+
+/* One interrupt to the other core; from before it is sent to the other's handler. 0: lost. */
+static uint64_t send_one(void)
+{
+	struct regs icr =
+		apic_regs(LAPIC_ICR, LAPIC_ICR_FIXED | LAPIC_ICR_ASSERT | VECTOR_IPI, other.id);
+	uint64_t done = SHARED(other.done), start;
+
+	if (!soon(&other.ready, done + 1))
+		return 0;
+	pass(SHARED(other.mode) == HALT ? SLOW_TICKS : FAST_TICKS);
+	if (bench.x2apic) {
+		start = started_wrmsr(&icr);
+	} else {
+		apic_write(LAPIC_ICR2, other.id << 24);
+		start = started_store(&icr);
+	}
+	return soon(&other.done, done + 1) ? irq_tsc - start : 0;
+}
+
+static void to_other(const char *prefix, const char *key, enum other_mode mode)
+{
+	uint64_t best = UINT64_MAX, ticks;
+	uint32_t i;
+
+	/* The first is taken in the mode before. */
+	SHARED(other.mode) = mode;
+	for (i = 0; i <= SLOW_ROUNDS; i++) {
+		ticks = send_one();
+		if (!ticks) {
+			check(false, "an interrupt to the other core arrives");
+			return;
+		}
+		if (i && ticks < best)
+			best = ticks;
+	}
+	say_key(prefix, key, above_empty(best));
+}
+
+static void measure_other(const char *prefix)
+{
+	if (!option_text("other"))
+		return;
+	other.id = (uint32_t)option("other", 0);
+	memset(&other.mode, 0, sizeof(other) - offsetof(typeof(other), mode));
+	start_core(other.id, other_main);
+	if (!soon(&other.ready, 1)) {
+		check(false, "the other core starts");
+		return;
+	}
+	to_other(prefix, "ipi_other", SPIN);
+	to_other(prefix, "hlt_ipi", HALT);
+}
+
 void measure_interrupts(const char *prefix)
 {
 	set_raw_handler(VECTOR_IPI, irq_stub);
 	registers(prefix);
 	self(prefix);
+	timer_init(false);
+	timer(prefix, "irq_timer", wait_spinning);
+	timer(prefix, "hlt_timer", wait_halted);
+	measure_other(prefix);
 }

@@ -110,4 +110,5 @@ void guest_main(void)
 {
 	find_out();
 	measure_all();
+	measure_memory();
 }

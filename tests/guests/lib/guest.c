@@ -14,6 +14,9 @@
 
 #define BP_CMDLINE 0x228
 
+#define BOOT_CS 0x10
+#define BOOT_DS 0x18
+
 struct idt_entry {
 	uint16_t offset_low, selector;
 	uint8_t ist, type;
@@ -21,7 +24,7 @@ struct idt_entry {
 	uint32_t offset_high, zero;
 } packed;
 
-struct idt_pointer {
+struct table_pointer {
 	uint16_t limit;
 	uint64_t base;
 } packed;
@@ -167,7 +170,7 @@ void reset(void)
 
 void triple_fault(void)
 {
-	static const struct idt_pointer none;
+	static const struct table_pointer none;
 
 	__asm__ volatile("lidt %0; int3" : : "m"(none));
 	__builtin_unreachable();
@@ -259,14 +262,43 @@ static void fill_idt(void)
 
 void load_idt(void)
 {
-	struct idt_pointer pointer = { sizeof(idt) - 1, (uintptr_t)idt };
+	struct table_pointer pointer = { sizeof(idt) - 1, (uintptr_t)idt };
 
 	__asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+/*
+ * The boot protocol's segments, which other cores start with as well (ap.S), so that one IDT serves
+ * all. On the bare machine the firmware's are different ones.
+ */
+static void load_gdt(void)
+{
+	static const uint64_t gdt[] = { 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff };
+	static struct table_pointer pointer = { sizeof(gdt) - 1, 0 };
+	uint16_t cs;
+
+	__asm__("mov %%cs, %0" : "=r"(cs));
+	if (cs == BOOT_CS)
+		return;
+	pointer.base = (uintptr_t)gdt;
+	__asm__ volatile("lgdt %[gdt]\n"
+			 "mov %[ds], %%ds\n"
+			 "mov %[ds], %%es\n"
+			 "mov %[ds], %%ss\n"
+			 "push %[cs]\n"
+			 "lea 1f(%%rip), %%rax\n"
+			 "push %%rax\n"
+			 "lretq\n"
+			 "1:\n"
+			 :
+			 : [gdt] "m"(pointer), [ds] "r"(BOOT_DS), [cs] "i"(BOOT_CS)
+			 : "rax", "memory");
 }
 
 void guest_start(const void *params)
 {
 	boot_params = params;
+	load_gdt();
 	fill_idt();
 	load_idt();
 	guest_main();
