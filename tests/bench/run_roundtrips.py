@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The payload's operations, in each environment."""
-import re
-
+"""The payload's operations, on the bare machine and under Lamina."""
 from lib.dma import boot_bare
 from lib.machine import Guest
+from lib.payload import read
+import keys
 from measure import instructions, measurement, options
 
-NAMES = {"CPUID": "cpuid", "RDMSR": "rdmsr", "IN of nobody's port": "port_read", "OUT to UART": "port_write",
-         "IOAPIC read": "mmio_read", "EOI": "apic_eoi", "self-IPI to its end": "ipi_self", "hypercall": "hypercall"}
 
-def collect(lab, m, end=r"done:"):
-    """{key: instructions} of what the payload prints until its end."""
-    found = {}
-    while True:
-        match = m.expect(rf"bench ([^:\r\n]+): (\d+)\r|{end}", timeout=120)
-        if match.group(1) is None:
-            return found
-        if match.group(1) in NAMES:
-            found[NAMES[match.group(1)]] = instructions(lab, match.group(2))
+def collect(lab, m):
+    """{key: instructions} of what the payload reports until its end."""
+    results, _ = read(m)
+    return {key: instructions(lab, n) for key, n in results.items() if key in keys.ROUND_TRIPS}
+
+
+@measurement()
+def bare(lab):
+    return {"bare": collect(lab, boot_bare(lab, "payload", "env=bare", **options(lab)))}
 
 
 @measurement()
 def under_lamina(lab):
-    m = lab.boot([Guest("one", "bench")], **options(lab))
+    m = lab.boot([Guest("one", "payload", cmdline="env=lamina")], **options(lab))
     return {"lamina": collect(lab, m)}

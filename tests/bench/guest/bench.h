@@ -17,8 +17,10 @@
  *   fault=GPA,BYTES        second-level faults there; asks for `zap`
  *   touch=GPA,BYTES        memory to touch before and after an edit of a slot; asks for `slot`
  *   nx=GPA,REGIONS         regions of 2 MiB to execute from; asks for `recover`
- *   jitter=SECONDS         measure the timer's latency instead of all this
- *   load                   be a nuisance to the neighbours instead of all this, for ever
+ *   jitter=SECONDS         at last, how late a periodic timer comes; period=MICROSECONDS, default 1000
+ *   loaded=SECONDS         so many later once more, as loaded_..., when the neighbours' load is on
+ *   load=GPA,BYTES         instead of all this be a nuisance to the neighbours by using that memory and
+ *                          a port, for ever; after=SECONDS
  *
  * A result is `result KEY TICKS`, of the TSC. Everything else that is worth knowing is `info KEY TEXT`.
  * `wait ACTION` asks somebody outside to do something and then to type `go`.
@@ -40,6 +42,7 @@ struct bench {
 extern struct bench bench;
 
 void result(const char *key, uint64_t ticks);
+void result_as(const char *prefix, const char *key, uint64_t ticks);
 
 /* Two numbers, `key=A,B`. */
 bool option_pair(const char *key, uint64_t *a, uint64_t *b);
@@ -102,6 +105,9 @@ uint64_t above_empty(uint64_t ticks);
 void timer_init(bool periodic);
 /* Have it expire once, after about so many ticks of the TSC; when, by the TSC. */
 uint64_t timer_arm(uint64_t ticks);
+/* For the deadline mode: when the TSC is at least that. */
+void timer_arm_at(uint64_t tsc);
+void timer_stop(void);
 /* For the periodic mode: a count for so many ticks, and when it last expired. */
 uint32_t timer_count_of(uint64_t ticks);
 uint64_t timer_last_expiry(uint32_t initial);
@@ -114,7 +120,9 @@ void measure_round_trips(void);
 /* The keys get a prefix. */
 void measure_interrupts(const char *prefix);
 void measure_memory(void);
-noreturn void run_load(void);
-void run_jitter(uint64_t seconds);
+noreturn void run_load(uint64_t base, uint64_t bytes);
+void run_jitter(const char *prefix, uint64_t seconds);
+/* By the TSC, at once if its frequency is not known. */
+void pass_seconds(uint64_t seconds);
 
 #endif

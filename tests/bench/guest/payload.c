@@ -14,6 +14,11 @@ void result(const char *key, uint64_t ticks)
 	say("result %s %llu", key, (unsigned long long)ticks);
 }
 
+void result_as(const char *prefix, const char *key, uint64_t ticks)
+{
+	say("result %s%s %llu", prefix, key, (unsigned long long)ticks);
+}
+
 bool option_pair(const char *key, uint64_t *a, uint64_t *b)
 {
 	const char *text = option_text(key);
@@ -108,7 +113,17 @@ static void measure_all(void)
 
 void guest_main(void)
 {
+	uint64_t base, bytes;
+
 	find_out();
+	if (option_pair("load", &base, &bytes))
+		run_load(base, bytes);
 	measure_all();
 	measure_memory();
+	if (option_text("jitter"))
+		run_jitter("", option("jitter", 0));
+	if (option_text("loaded")) {
+		pass_seconds(option("loaded", 0));
+		run_jitter("loaded_", option("jitter", 0));
+	}
 }

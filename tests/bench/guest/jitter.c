@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * How late a periodic timer's interrupt comes, over a while, as cyclictest measures it; and the
+ * neighbour that tries to make it late.
+ */
+#include "bench.h"
+#include "x86/lapic.h"
+
+#define BUCKETS   20000u
+#define BUCKET_NS 50u
+#define ROWS      16u  /* of the histogram: twice as late in each */
+#define FIRST_NS  250u /* the first row's end */
+#define BAR       50u
+#define SETTLING  16u /* first periods, which do not count */
+
+#define UART_SCRATCH 0x3ff
+#define LINE         64u
+#define LAP          (1u << 20) /* bytes of memory between two accesses to a port */
+
+static struct {
+	uint32_t bucket[BUCKETS]; /* the last: that late or later */
+	uint64_t count, least, most, sum, missed;
+} jitter;
+
+static uint64_t to_ns(uint64_t ticks)
+{
+	return ticks / bench.khz * 1000000 + ticks % bench.khz * 1000000 / bench.khz;
+}
+
+static void record(uint64_t late)
+{
+	uint64_t n = to_ns(late) / BUCKET_NS;
+
+	jitter.bucket[n < BUCKETS ? n : BUCKETS - 1]++;
+	jitter.count++;
+	jitter.sum += late;
+	jitter.least = late < jitter.least ? late : jitter.least;
+	jitter.most = late > jitter.most ? late : jitter.most;
+}
+
+/* The next deadline is counted from the last one, not from its interrupt; those in the past are missed. */
+static void by_deadline(uint64_t period, uint64_t periods)
+{
+	uint64_t next = timer_arm(period), late, i;
+
+	for (i = 0; i < periods + SETTLING; i++) {
+		late = wait_halted() - next;
+		apic_eoi();
+		if (i >= SETTLING)
+			record(late);
+		for (next += period; rdtsc() >= next; next += period)
+			jitter.missed++;
+		timer_arm_at(next);
+	}
+}
+
+/* Hardware goes on by itself; it is asked when it expired. */
+static void by_count(uint64_t period, uint64_t periods)
+{
+	uint32_t initial = timer_count_of(period);
+	uint64_t at, last = 0, expiry, i;
+
+	apic_write(LAPIC_TIMER_INIT, initial);
+	for (i = 0; i < periods + SETTLING; i++) {
+		at = wait_halted();
+		expiry = timer_last_expiry(initial);
+		apic_eoi();
+		if (i >= SETTLING) {
+			record(at > expiry ? at - expiry : 0);
+			jitter.missed += (expiry - last + period / 2) / period - 1;
+		}
+		last = expiry;
+	}
+}
+
+/* The end of the bucket below which so many of a thousand are. */
+static uint64_t per_mille_ns(uint64_t share)
+{
+	uint64_t seen = 0, ns;
+	uint32_t i;
+
+	for (i = 0; i < BUCKETS; i++) {
+		seen += jitter.bucket[i];
+		if (seen * 1000 >= jitter.count * share)
+			break;
+	}
+	ns = (i + 1ull) * BUCKET_NS;
+	return ns < to_ns(jitter.most) ? ns : to_ns(jitter.most);
+}
+
+static void histogram(void)
+{
+	uint64_t end = FIRST_NS, n;
+	uint32_t i = 0, row;
+	char bar[BAR + 1];
+
+	for (row = 0; row < ROWS && i < BUCKETS; row++, end *= 2) {
+		for (n = 0; i < BUCKETS && i * BUCKET_NS < end; i++)
+			n += jitter.bucket[i];
+		if (!n)
+			continue;
+		memset(bar, '#', BAR);
+		bar[1 + n * (BAR - 1) / jitter.count] = 0;
+		say("info histogram %s %8llu ns: %8llu %s",
+		    i < BUCKETS ? "below" : "up to or above", (unsigned long long)end,
+		    (unsigned long long)n, bar);
+	}
+}
+
+void run_jitter(const char *prefix, uint64_t seconds)
+{
+	uint64_t us = option("period", 1000), period = us * bench.khz / 1000;
+
+	if (!period || !seconds) {
+		say("info jitter needs khz=, and numbers above 0");
+		return;
+	}
+	say("info %sjitter measuring %llu s, a period of %llu us", prefix,
+	    (unsigned long long)seconds, (unsigned long long)us);
+	memset(&jitter, 0, sizeof(jitter));
+	jitter.least = UINT64_MAX;
+	timer_init(true);
+	(bench.deadline ? by_deadline : by_count)(period, seconds * 1000000 / us);
+	timer_stop();
+	histogram();
+	result_as(prefix, "jitter_min", jitter.least);
+	result_as(prefix, "jitter_avg", jitter.sum / jitter.count);
+	result_as(prefix, "jitter_max", jitter.most);
+	result_as(prefix, "jitter_min_ns", to_ns(jitter.least));
+	result_as(prefix, "jitter_avg_ns", to_ns(jitter.sum / jitter.count));
+	result_as(prefix, "jitter_p999_ns", per_mille_ns(999));
+	result_as(prefix, "jitter_max_ns", to_ns(jitter.most));
+	result_as(prefix, "jitter_missed", jitter.missed);
+}
+
+void pass_seconds(uint64_t seconds)
+{
+	uint64_t start = rdtsc();
+
+	while (rdtsc() - start < seconds * 1000 * bench.khz)
+		cpu_pause();
+}
+
+/* A write to each cache line, which evicts others from what the cores share, and accesses to a port. */
+noreturn void run_load(uint64_t base, uint64_t bytes)
+{
+	uint64_t at = 0;
+
+	pass_seconds(option("after", 0));
+	say("info load on");
+	for (;; at = at + LINE < bytes ? at + LINE : 0) {
+		*(volatile uint64_t *)(base + at) += at;
+		if (at % LAP == 0) {
+			outb(UART_SCRATCH, (uint8_t)at);
+			(void)inb(UART_SCRATCH);
+		}
+	}
+}
