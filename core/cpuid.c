@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/cpuid.h"
 
+#include <string.h>
+
 #include "core/guest.h"
 #include "core/hvm.h"
 #include "core/hw.h"
+#include "panic.h"
 #include "x86/cpuid.h"
 #include "x86/msr.h"
 #include "x86/regs.h"
@@ -71,17 +74,29 @@
 
 struct leaf {
 	uint32_t leaf;
-	uint32_t subleaves; /* 1: only 0, or the leaf has none; otherwise subleaves 0 to n-1 */
+	uint32_t
+		subleaves; /* 1: the leaf has none, whatever is in ECX; otherwise subleaves 0 to n-1 */
+	uint8_t rows;      /* so many of them are in a vCPU's table */
 	uint32_t allow[4];
-	void (*fix)(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r);
+	void (*fix)(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r);
 };
 
-static uint64_t guest_cr4(struct vcpu *v)
+/* The row that answers, or NULL: the table has none. */
+static inline const struct cpuid_regs *find_row(const struct vcpu *v, uint32_t leaf,
+						uint32_t subleaf, bool *live)
 {
-	struct vcpu_sregs s;
+	uint32_t n = leaf & ~(uint32_t)BIT(31);
+	const struct cpuid_place *p;
 
-	hvm->get_sregs(v, &s);
-	return s.cr4;
+	if (unlikely(n >= CPUID_PLACES))
+		return NULL;
+	p = &v->cpuid.places[leaf >> 31][n];
+	if (!p->indexed)
+		subleaf = 0;
+	if (unlikely(subleaf >= p->rows))
+		return NULL;
+	*live = p->live;
+	return &v->cpuid.rows[p->row + subleaf];
 }
 
 /* The guest's cores whose APIC id equals this one's above the lowest `shift` bits. */
@@ -101,21 +116,17 @@ static void set_max(struct cpuid_regs *r, uint32_t ours)
 		r->eax = ours;
 }
 
-static void fix_0(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_0(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	(void)v;
 	(void)subleaf;
 	set_max(r, 0x1f);
 }
 
-static void fix_1(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_1(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	(void)subleaf;
 	r->ecx |= BIT(31);
-	if (guest_cr4(v) & CR4_OSXSAVE)
-		r->ecx |= BIT(27);
-	if (!(v->apic_base & APIC_BASE_EN))
-		r->edx &= ~(uint32_t)BIT(9);
 	r->ebx = (r->ebx & 0x00ffffff) | (v->apic_id << 24);
 	if (v->guest->vcpu_count == 1) {
 		r->ebx = (r->ebx & 0xff00ffff) | (1 << 16);
@@ -124,7 +135,7 @@ static void fix_1(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 }
 
 /* Caches keep their true sharing: with true APIC ids it comes out right for the guest's cores. */
-static void fix_4(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_4(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	(void)subleaf;
 	if (v->guest->vcpu_count == 1)
@@ -135,24 +146,22 @@ static void fix_4(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
  * ARAT: the APIC timer never stops, because HLT is the deepest idle state that a guest can reach
  * and C1 keeps the timer going on every CPU with VMX and EPT or SVM and NPT.
  */
-static void fix_6(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_6(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	(void)v;
 	(void)subleaf;
 	r->eax = BIT(2);
 }
 
-static void fix_7(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_7(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
-	if (subleaf != 0)
-		return;
-	set_max(r, 2);
-	if ((r->ecx & BIT(3)) && (guest_cr4(v) & CR4_PKE))
-		r->ecx |= BIT(4);
+	(void)v;
+	if (subleaf == 0)
+		set_max(r, 2);
 }
 
 /* Topology: the shifts must stay true as they cut up true APIC ids; the counts are the guest's. */
-static void fix_b(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_b(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	r->edx = v->apic_id;
 	if (((r->ecx >> 8) & 0xff) == 0) {
@@ -164,7 +173,7 @@ static void fix_b(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 	r->ebx = cores_sharing(v, r->eax & 0x1f);
 }
 
-uint64_t guest_xcr0_mask(void)
+static uint64_t xcr0_mask(void)
 {
 	struct cpuid_regs r = hw_cpuid(0xd, 0);
 	uint64_t usable = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_OPMASK | XCR0_ZMM_HI256 |
@@ -177,16 +186,16 @@ uint64_t guest_xcr0_mask(void)
  * Size of the XSAVE area for all components in `mask`, in standard or in compacted format (SDM
  * vol. 1, 13.4.3): there each component follows the one before, on 64 bytes if ECX bit 1 says so.
  */
-static uint32_t xsave_size(uint64_t mask, bool compacted)
+static uint32_t xsave_size(const struct vcpu *v, uint64_t mask, bool compacted)
 {
-	uint32_t size = 512 + 64, i;
+	uint32_t size = 512 + 64;
 
-	for (i = 2; i < 63; i++) {
-		struct cpuid_regs r;
+	for (mask &= ~(XCR0_X87 | XCR0_SSE); mask; mask &= mask - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(mask);
+		bool live;
+		const struct cpuid_regs *row = find_row(v, 0xd, i, &live);
+		struct cpuid_regs r = row ? *row : hw_cpuid(0xd, i);
 
-		if (!(mask & BIT(i)))
-			continue;
-		r = hw_cpuid(0xd, i);
 		if (!compacted)
 			size = (uint32_t)max_u64(size, r.ebx + r.eax);
 		else
@@ -195,23 +204,18 @@ static uint32_t xsave_size(uint64_t mask, bool compacted)
 	return size;
 }
 
-/*
- * EBX of subleaves 0 and 1 is the size for the current XCR0, which is the guest's: the hypervisor
- * never changes it. (Computed, because an emulator's subleaf 1 gives the size of subleaf 0.)
- */
-static void fix_d(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_d(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
-	uint64_t mask = guest_xcr0_mask();
+	uint64_t mask = xcr0_mask();
 
-	(void)v;
 	if (subleaf == 0) {
 		r->eax = (uint32_t)mask;
-		r->ebx = xsave_size(hw_xcr0(), false);
-		r->ecx = xsave_size(mask, false);
+		r->ebx = 0;
+		r->ecx = xsave_size(v, mask, false);
 		r->edx = (uint32_t)(mask >> 32);
 	} else if (subleaf == 1) {
 		r->eax &= (uint32_t)LEAFD_1_EAX;
-		r->ebx = r->eax & (BIT(1) | BIT(3)) ? xsave_size(hw_xcr0(), true) : 0;
+		r->ebx = 0;
 		r->ecx = 0; /* no supervisor state through XSS */
 		r->edx = 0;
 	} else if (!(mask & BIT(subleaf))) {
@@ -219,23 +223,21 @@ static void fix_d(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 	}
 }
 
-static void fix_8000_0000(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_8000_0000(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	(void)v;
 	(void)subleaf;
 	set_max(r, 0x80000021);
 }
 
-static void fix_8000_0001(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_8000_0001(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	(void)subleaf;
 	if (v->guest->vcpu_count == 1)
 		r->ecx &= ~(uint32_t)BIT(1);
-	if (!(v->apic_base & APIC_BASE_EN))
-		r->edx &= ~(uint32_t)BIT(9);
 }
 
-static void fix_8000_0008(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_8000_0008(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	(void)subleaf;
 	if (hw_vendor() == CPU_VENDOR_INTEL)
@@ -244,7 +246,7 @@ static void fix_8000_0008(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r
 }
 
 /* AMD's thread and node numbers; the count of threads is the guest's. */
-static void fix_8000_001e(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
+static void fix_8000_001e(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r)
 {
 	uint32_t threads = ((r->ebx >> 8) & 0xff) + 1;
 	uint32_t shift = threads > 1 ? 1 : 0;
@@ -255,32 +257,32 @@ static void fix_8000_001e(struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r
 }
 
 static const struct leaf leaves[] = {
-	{ 0x00000000, 1, { ALL, ALL, ALL, ALL }, fix_0 },
-	{ 0x00000001, 1, { ALL, ALL, LEAF1_ECX, LEAF1_EDX }, fix_1 },
-	{ 0x00000002, 1, { ALL, ALL, ALL, ALL }, NULL },
-	{ 0x00000004, 16, { ALL, ALL, ALL, ALL }, fix_4 },
-	{ 0x00000006, 1, { NONE, NONE, NONE, NONE }, fix_6 },
-	{ 0x00000007, 1, { ALL, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX }, fix_7 },
-	{ 0x0000000b, ~0u, { ALL, ALL, ALL, ALL }, fix_b },
-	{ 0x0000000d, 63, { ALL, ALL, ALL, ALL }, fix_d },
-	{ 0x00000018, 32, { ALL, ALL, ALL, ALL }, NULL }, /* TLB parameters */
-	{ 0x0000001d, 2, { ALL, ALL, ALL, ALL }, NULL },  /* AMX tiles */
-	{ 0x0000001e, 1, { NONE, ALL, NONE, NONE }, NULL },
-	{ 0x0000001f, ~0u, { ALL, ALL, ALL, ALL }, fix_b },
-	{ 0x80000000, 1, { ALL, ALL, ALL, ALL }, fix_8000_0000 },
-	{ 0x80000001, 1, { ALL, ALL, LEAF81_ECX, LEAF81_EDX }, fix_8000_0001 },
-	{ 0x80000002, 1, { ALL, ALL, ALL, ALL }, NULL }, /* brand string */
-	{ 0x80000003, 1, { ALL, ALL, ALL, ALL }, NULL },
-	{ 0x80000004, 1, { ALL, ALL, ALL, ALL }, NULL },
-	{ 0x80000005, 1, { ALL, ALL, ALL, ALL }, NULL }, /* caches and TLBs */
-	{ 0x80000006, 1, { ALL, ALL, ALL, ALL }, NULL },
-	{ 0x80000007, 1, { NONE, NONE, NONE, BIT(8) }, NULL }, /* invariant TSC */
-	{ 0x80000008, 1, { 0xffff, LEAF88_EBX, 0xffff, NONE }, fix_8000_0008 },
-	{ 0x80000019, 1, { ALL, ALL, NONE, NONE }, NULL },
-	{ 0x8000001a, 1, { ALL, NONE, NONE, NONE }, NULL },
-	{ 0x8000001d, 16, { ALL, ALL, ALL, ALL }, fix_4 },
-	{ 0x8000001e, 1, { ALL, ALL, ALL, NONE }, fix_8000_001e },
-	{ 0x80000021, 1, { LEAF8021_EAX, NONE, LEAF8021_ECX, NONE }, NULL },
+	{ 0x00000000, 1, 1, { ALL, ALL, ALL, ALL }, fix_0 },
+	{ 0x00000001, 1, 1, { ALL, ALL, LEAF1_ECX, LEAF1_EDX }, fix_1 },
+	{ 0x00000002, 1, 1, { ALL, ALL, ALL, ALL }, NULL },
+	{ 0x00000004, 16, 8, { ALL, ALL, ALL, ALL }, fix_4 },
+	{ 0x00000006, 1, 1, { NONE, NONE, NONE, NONE }, fix_6 },
+	{ 0x00000007, 3, 3, { ALL, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX }, fix_7 },
+	{ 0x0000000b, ~0u, 4, { ALL, ALL, ALL, ALL }, fix_b },
+	{ 0x0000000d, 63, 20, { ALL, ALL, ALL, ALL }, fix_d },
+	{ 0x00000018, 32, 8, { ALL, ALL, ALL, ALL }, NULL }, /* TLB parameters */
+	{ 0x0000001d, 2, 2, { ALL, ALL, ALL, ALL }, NULL },  /* AMX tiles */
+	{ 0x0000001e, 1, 1, { NONE, ALL, NONE, NONE }, NULL },
+	{ 0x0000001f, ~0u, 6, { ALL, ALL, ALL, ALL }, fix_b },
+	{ 0x80000000, 1, 1, { ALL, ALL, ALL, ALL }, fix_8000_0000 },
+	{ 0x80000001, 1, 1, { ALL, ALL, LEAF81_ECX, LEAF81_EDX }, fix_8000_0001 },
+	{ 0x80000002, 1, 1, { ALL, ALL, ALL, ALL }, NULL }, /* brand string */
+	{ 0x80000003, 1, 1, { ALL, ALL, ALL, ALL }, NULL },
+	{ 0x80000004, 1, 1, { ALL, ALL, ALL, ALL }, NULL },
+	{ 0x80000005, 1, 1, { ALL, ALL, ALL, ALL }, NULL }, /* caches and TLBs */
+	{ 0x80000006, 1, 1, { ALL, ALL, ALL, ALL }, NULL },
+	{ 0x80000007, 1, 1, { NONE, NONE, NONE, BIT(8) }, NULL }, /* invariant TSC */
+	{ 0x80000008, 1, 1, { 0xffff, LEAF88_EBX, 0xffff, NONE }, fix_8000_0008 },
+	{ 0x80000019, 1, 1, { ALL, ALL, NONE, NONE }, NULL },
+	{ 0x8000001a, 1, 1, { ALL, NONE, NONE, NONE }, NULL },
+	{ 0x8000001d, 16, 8, { ALL, ALL, ALL, ALL }, fix_4 },
+	{ 0x8000001e, 1, 1, { ALL, ALL, ALL, NONE }, fix_8000_001e },
+	{ 0x80000021, 1, 1, { LEAF8021_EAX, NONE, LEAF8021_ECX, NONE }, NULL },
 };
 
 /* Leaf 7 has a mask for each subleaf, unlike all others. */
@@ -341,36 +343,127 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *v, uint32_t leaf)
 	return r;
 }
 
-struct cpuid_regs guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+/* ------------------------------------------------------------------ answers */
+
+/* By the list, without what complete() adds. */
+static struct cpuid_regs define(const struct vcpu *v, const struct leaf *l, uint32_t subleaf)
 {
 	struct cpuid_regs r = { 0, 0, 0, 0 };
-	size_t i;
+
+	if (l->subleaves == 1)
+		subleaf = 0;
+	if (subleaf >= l->subleaves)
+		return r;
+	r = hw_cpuid(l->leaf, subleaf);
+	if (l->leaf == 7 && subleaf > 0) {
+		mask_7(subleaf, &r);
+		return r;
+	}
+	r.eax &= l->allow[0];
+	r.ebx &= l->allow[1];
+	r.ecx &= l->allow[2];
+	r.edx &= l->allow[3];
+	/* A leaf that this CPU lacks stays zero. */
+	if (l->fix && (r.eax | r.ebx | r.ecx | r.edx || l->leaf == 6))
+		l->fix(v, subleaf, &r);
+	return r;
+}
+
+static bool is_live(uint32_t leaf)
+{
+	return leaf == 1 || leaf == 7 || leaf == 0xd || leaf == 0x80000001;
+}
+
+/*
+ * What the guest changes while it runs. EBX of leaf 0Dh, subleaves 0 and 1, is the size for the
+ * current XCR0, which is the guest's: the hypervisor never changes it. (Computed, because an
+ * emulator's subleaf 1 gives the size of subleaf 0.)
+ */
+static noinline void complete(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *r)
+{
+	bool known = r->eax | r->ebx | r->ecx | r->edx;
+
+	switch (leaf) {
+	case 1:
+		if (known && (hvm->get_cr4(v) & CR4_OSXSAVE))
+			r->ecx |= BIT(27);
+		if (!(v->apic_base & APIC_BASE_EN))
+			r->edx &= ~(uint32_t)BIT(9);
+		break;
+	case 7:
+		if (subleaf == 0 && (r->ecx & BIT(3)) && (hvm->get_cr4(v) & CR4_PKE))
+			r->ecx |= BIT(4);
+		break;
+	case 0xd:
+		if (subleaf == 0 && known)
+			r->ebx = xsave_size(v, hw_xcr0(), false);
+		else if (subleaf == 1 && (r->eax & (BIT(1) | BIT(3))))
+			r->ebx = xsave_size(v, hw_xcr0(), true);
+		break;
+	case 0x80000001:
+		if (!(v->apic_base & APIC_BASE_EN))
+			r->edx &= ~(uint32_t)BIT(9);
+		break;
+	}
+}
+
+struct cpuid_regs cpuid_look_up(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid_regs r = { 0, 0, 0, 0 };
 
 	if (leaf >> 16 == CPUID_LEAF_HYPERVISOR >> 16)
 		return hypervisor_leaf(v, leaf);
-	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
-		const struct leaf *l = &leaves[i];
-
-		if (l->leaf != leaf)
+	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {
+		if (leaves[i].leaf != leaf)
 			continue;
-		if (leaf == 7 && subleaf > 0) {
-			r = hw_cpuid(leaf, subleaf);
-			mask_7(subleaf, &r);
-			return r;
-		}
-		if (l->subleaves > 1 && subleaf >= l->subleaves)
-			return r;
-		r = hw_cpuid(leaf, subleaf);
-		r.eax &= l->allow[0];
-		r.ebx &= l->allow[1];
-		r.ecx &= l->allow[2];
-		r.edx &= l->allow[3];
-		/* A leaf that this CPU lacks stays zero. */
-		if (l->fix && (r.eax | r.ebx | r.ecx | r.edx || leaf == 6))
-			l->fix(v, subleaf, &r);
-		return r;
+		r = define(v, &leaves[i], subleaf);
+		complete(v, leaf, subleaf, &r);
 	}
 	return r;
+}
+
+void cpuid_prepare(struct vcpu *v)
+{
+	struct cpuid_table *t = &v->cpuid;
+	uint8_t used = 1;
+
+	memset(t, 0, sizeof(*t));
+	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {
+		const struct leaf *l = &leaves[i];
+		struct cpuid_place p = { used, l->rows, l->subleaves > 1, is_live(l->leaf) };
+
+		ASSERT(used + l->rows <= CPUID_ROWS);
+		for (uint32_t subleaf = 0; subleaf < l->rows; subleaf++)
+			t->rows[used++] = define(v, l, subleaf);
+		t->places[l->leaf >> 31][l->leaf & ~BIT(31)] = p;
+	}
+	/* All others are zero, as the first row is. */
+	for (uint32_t i = 0; i < CPUID_PLACES; i++) {
+		t->places[0][i].rows |= !t->places[0][i].rows;
+		t->places[1][i].rows |= !t->places[1][i].rows;
+	}
+}
+
+struct cpuid_regs guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	bool live;
+	const struct cpuid_regs *row = find_row(v, leaf, subleaf, &live);
+	struct cpuid_regs r;
+
+	if (!row)
+		return cpuid_look_up(v, leaf, subleaf);
+	r = *row;
+	if (live)
+		complete(v, leaf, subleaf, &r);
+	return r;
+}
+
+uint64_t guest_xcr0_mask(const struct vcpu *v)
+{
+	bool live;
+	const struct cpuid_regs *row = find_row(v, 0xd, 0, &live);
+
+	return row ? (uint64_t)row->edx << 32 | row->eax : xcr0_mask();
 }
 
 bool guest_has(struct vcpu *v, uint64_t feature)
@@ -381,12 +474,29 @@ bool guest_has(struct vcpu *v, uint64_t feature)
 	return (w[(feature >> 40) & 3] >> ((feature >> 48) & 31)) & 1;
 }
 
+static void answer(struct vcpu *v, const struct cpuid_regs *r)
+{
+	v->gpr[GPR_RAX] = r->eax;
+	v->gpr[GPR_RBX] = r->ebx;
+	v->gpr[GPR_RCX] = r->ecx;
+	v->gpr[GPR_RDX] = r->edx;
+}
+
+static noinline void answer_slowly(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid_regs r = guest_cpuid(v, leaf, subleaf);
+
+	answer(v, &r);
+}
+
 void vcpu_cpuid(struct vcpu *v)
 {
-	struct cpuid_regs r = guest_cpuid(v, (uint32_t)v->gpr[GPR_RAX], (uint32_t)v->gpr[GPR_RCX]);
+	uint32_t leaf = (uint32_t)v->gpr[GPR_RAX], subleaf = (uint32_t)v->gpr[GPR_RCX];
+	bool live;
+	const struct cpuid_regs *row = find_row(v, leaf, subleaf, &live);
 
-	v->gpr[GPR_RAX] = r.eax;
-	v->gpr[GPR_RBX] = r.ebx;
-	v->gpr[GPR_RCX] = r.ecx;
-	v->gpr[GPR_RDX] = r.edx;
+	if (likely(row && !live))
+		answer(v, row);
+	else
+		answer_slowly(v, leaf, subleaf);
 }

@@ -9,6 +9,7 @@
 #include "core/hw.h"
 #include "core/vlapic.h"
 #include "log.h"
+#include "panic.h"
 #include "x86/cpuid.h"
 #include "x86/lapic.h"
 #include "x86/msr.h"
@@ -256,8 +257,24 @@ static enum status write_debugctl(struct vcpu *v, uint32_t msr, uint64_t value)
  */
 static enum status write_efer(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	uint64_t allowed = EFER_LMA, old;
-	struct vcpu_sregs s;
+	uint64_t old;
+
+	if ((value & ~v->msrs.efer) || hvm->read_msr(v, msr, &old) != OK)
+		return ERR_INVALID;
+	if (unlikely((value ^ old) & EFER_LME)) {
+		struct vcpu_sregs s;
+
+		hvm->get_sregs(v, &s);
+		if (s.cr0 & CR0_PG)
+			return ERR_INVALID;
+	}
+	value = (value & ~(uint64_t)EFER_LMA) | (old & EFER_LMA);
+	return hvm->write_msr(v, msr, value);
+}
+
+static uint64_t efer_bits(struct vcpu *v)
+{
+	uint64_t allowed = EFER_LMA;
 
 	if (guest_has(v, FEAT_SYSCALL))
 		allowed |= EFER_SCE;
@@ -271,14 +288,7 @@ static enum status write_efer(struct vcpu *v, uint32_t msr, uint64_t value)
 		allowed |= EFER_TCE;
 	if (guest_has(v, CPUID_FEATURE(0x80000021, 0, CPUID_EAX, 8)))
 		allowed |= BIT(21); /* automatic IBRS */
-	if (value & ~allowed)
-		return ERR_INVALID;
-	hvm->get_sregs(v, &s);
-	old = s.efer;
-	if ((s.cr0 & CR0_PG) && ((value ^ old) & EFER_LME))
-		return ERR_INVALID;
-	value = (value & ~(uint64_t)EFER_LMA) | (old & EFER_LMA);
-	return hvm->write_msr(v, msr, value);
+	return allowed;
 }
 
 /* ------------------------------------------------------------------ MTRRs */
@@ -463,13 +473,65 @@ static bool is_x2apic(uint32_t msr)
 	return msr >= MSR_X2APIC_BASE && msr <= MSR_X2APIC_END;
 }
 
-static const struct msr_entry *find(struct vcpu *v, uint32_t msr)
-{
-	size_t i;
+_Static_assert(ARRAY_SIZE(table) < 256, "a place in struct msr_index is one byte");
 
+/* Multiplicative hashing: its upper bits spread MSRs that are neighbours. */
+static uint32_t first_place(uint32_t msr)
+{
+	return (msr * 0x9e3779b1u) >> 24;
+}
+
+/* The place that leads to the MSR's entry, or a free one: there is none. */
+static uint8_t *find_place(struct msr_index *x, uint32_t msr)
+{
+	uint32_t at = first_place(msr);
+
+	for (; x->places[at]; at = (at + 1) % MSR_PLACES) {
+		const struct msr_entry *e = &table[x->places[at] - 1];
+
+		if (msr >= e->first && msr <= e->last)
+			break;
+	}
+	return &x->places[at];
+}
+
+void msr_prepare(struct vcpu *v)
+{
+	struct msr_index *x = &v->msrs;
+	unsigned used = 0;
+
+	memset(x, 0, sizeof(*x));
+	x->efer = efer_bits(v);
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (!applies(v, &table[i]))
+			continue;
+		for (uint32_t msr = table[i].first; msr <= table[i].last; msr++) {
+			uint8_t *place = find_place(x, msr);
+
+			/* Of two entries the first counts. */
+			if (*place)
+				continue;
+			*place = (uint8_t)(i + 1);
+			used++;
+			ASSERT(used < MSR_PLACES);
+		}
+	}
+}
+
+const struct msr_entry *msr_find(struct vcpu *v, uint32_t msr)
+{
+	uint8_t place = *find_place(&v->msrs, msr);
+
+	if (!place || (is_x2apic(msr) && !v->x2apic))
+		return NULL;
+	return &table[place - 1];
+}
+
+const struct msr_entry *msr_look_up(struct vcpu *v, uint32_t msr)
+{
 	if (is_x2apic(msr) && !v->x2apic)
 		return NULL;
-	for (i = 0; i < ARRAY_SIZE(table); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		const struct msr_entry *e = &table[i];
 
 		if (msr >= e->first && msr <= e->last && applies(v, e))
@@ -515,7 +577,7 @@ static void denied(struct vcpu *v, uint32_t msr, const char *what)
 enum status vcpu_rdmsr(struct vcpu *v)
 {
 	uint32_t msr = (uint32_t)v->gpr[GPR_RCX];
-	const struct msr_entry *e = find(v, msr);
+	const struct msr_entry *e = msr_find(v, msr);
 	uint64_t value = 0;
 
 	if (!e || !e->read || e->read(v, msr, &value) != OK) {
@@ -531,7 +593,7 @@ enum status vcpu_wrmsr(struct vcpu *v)
 {
 	uint32_t msr = (uint32_t)v->gpr[GPR_RCX];
 	uint64_t value = v->gpr[GPR_RDX] << 32 | (uint32_t)v->gpr[GPR_RAX];
-	const struct msr_entry *e = find(v, msr);
+	const struct msr_entry *e = msr_find(v, msr);
 
 	if (!e || !e->write || e->write(v, msr, value) != OK) {
 		denied(v, msr, "write");
@@ -558,7 +620,7 @@ static void reset_hw(struct vcpu *v)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(values); i++) {
-		const struct msr_entry *e = find(v, values[i].msr);
+		const struct msr_entry *e = msr_find(v, values[i].msr);
 
 		if (e && e->write(v, values[i].msr, values[i].value) != OK)
 			log_warn("core %u: MSR %#x does not take its reset value", v->cpu->index,
@@ -582,12 +644,12 @@ void msr_reset(struct vcpu *v)
 /* ------------------------------------------------------------------ XSETBV */
 
 /* SDM vol. 1, 13.3: which combinations XCR0 takes. */
-static bool valid_xcr0(uint64_t value)
+static bool valid_xcr0(const struct vcpu *v, uint64_t value)
 {
 	const uint64_t avx512 = XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM;
 	const uint64_t amx = XCR0_TILECFG | XCR0_TILEDATA;
 
-	if (!(value & XCR0_X87) || (value & ~guest_xcr0_mask()))
+	if (!(value & XCR0_X87) || (value & ~guest_xcr0_mask(v)))
 		return false;
 	if ((value & XCR0_AVX) && !(value & XCR0_SSE))
 		return false;
@@ -600,7 +662,7 @@ enum status vcpu_xsetbv(struct vcpu *v)
 {
 	uint64_t value = v->gpr[GPR_RDX] << 32 | (uint32_t)v->gpr[GPR_RAX];
 
-	if ((uint32_t)v->gpr[GPR_RCX] != 0 || !valid_xcr0(value))
+	if ((uint32_t)v->gpr[GPR_RCX] != 0 || !valid_xcr0(v, value))
 		return ERR_INVALID;
 	return hw_xsetbv(value) ? OK : ERR_INVALID;
 }

@@ -2,8 +2,28 @@
 #ifndef LAMINA_CORE_MSR_H
 #define LAMINA_CORE_MSR_H
 
-#include "core/vcpu.h"
 #include "types.h"
+
+struct vcpu;
+
+/*
+ * Which entry of the table serves an MSR, worked out before each run of the vCPU: by open addressing,
+ * 1 + the entry's number, 0: none. Only entries that apply to this guest on this CPU are there.
+ */
+#define MSR_PLACES 256
+
+struct msr_index {
+	uint8_t places[MSR_PLACES];
+	uint64_t efer; /* the bits of EFER that the guest may set */
+};
+
+/* Fill the vCPU's index, after cpuid_prepare() and under the same conditions. */
+void msr_prepare(struct vcpu *v);
+
+/* The entry that serves an MSR, or NULL: by the index; and by the table itself. */
+struct msr_entry;
+const struct msr_entry *msr_find(struct vcpu *v, uint32_t msr);
+const struct msr_entry *msr_look_up(struct vcpu *v, uint32_t msr);
 
 /*
  * The table of MSRs, default deny. The vendors build their bitmaps from it: `allow` is called for

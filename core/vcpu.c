@@ -201,6 +201,8 @@ static void power_on(struct vcpu *v)
 	memset(&v->device, 0, sizeof(v->device));
 	lapic_reset_to_power_on();
 	v->x2apic = lapic_is_x2apic();
+	cpuid_prepare(v);
+	msr_prepare(v);
 	if (v->index > 0) {
 		set_state(v, VCPU_WAIT_SIPI);
 		return;

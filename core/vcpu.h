@@ -3,6 +3,8 @@
 #define LAMINA_CORE_VCPU_H
 
 #include "core/fetch.h"
+#include "core/cpuid.h"
+#include "core/msr.h"
 #include "types.h"
 #include "x86/asm.h"
 #include "x86/cpu.h"
@@ -190,6 +192,8 @@ struct vcpu {
 	struct vcpu_soft soft;
 	struct device_translation device;
 	struct fetch_view fetch;
+	struct cpuid_table cpuid;
+	struct msr_index msrs;
 };
 
 /* Where a vCPU starts: everything else has its power-on value (Intel SDM vol. 3, table 10-1). */
@@ -214,7 +218,10 @@ struct vcpu_start {
  */
 bool vcpu_before_entry(struct vcpu *v);
 
-/* Count an exit and remember it; stop the clock with vcpu_exit_end. */
+/*
+ * Count an exit and remember it; stop the clock with vcpu_exit_end. Alone only where the core may go on
+ * counting as in the guest, because the exit takes no lock and waits for nobody (docs/locking.md).
+ */
 static inline void vcpu_exit_record(struct vcpu *v, enum exit_class class, uint32_t raw,
 				    uint64_t info)
 {

@@ -11,6 +11,7 @@
 
 #include "core/hw.h"
 #include "log.h"
+#include "panic.h"
 #include "x86/lapic.h"
 #include "x86/msr.h"
 #include "x86/regs.h"
@@ -237,6 +238,12 @@ void vcpu_post_vector(struct vcpu *v, uint8_t vector)
 void vcpu_request(struct vcpu *v, uint64_t request)
 {
 	mock.requests[v->index] |= request;
+}
+
+void panic(const char *fmt, ...)
+{
+	fail_msg("panic: %s", fmt);
+	abort();
 }
 
 void log_msg(enum log_level level, const char *fmt, ...)

@@ -226,7 +226,7 @@ static void test_xsave(void **state)
 	mock_cpuid(0xd, 7, 1024, 1664, 0, 0);
 	mock_cpuid(0xd, 8, 128, 0, 1, 0);
 	mock_cpuid(0xd, 9, 8, 2688, 0, 0);
-	assert_true(guest_xcr0_mask() == 0x2e7);
+	assert_true(guest_xcr0_mask(v()) == 0x2e7);
 	r = guest_cpuid(v(), 0xd, 0);
 	assert_int_equal(r.eax, 0x2e7);
 	assert_int_equal(r.ebx, 576);
@@ -263,6 +263,54 @@ static void test_hypervisor_leaves(void **state)
 	assert_int_equal(guest_cpuid(v(), 0x40000010, 0).ecx, 1);
 }
 
+static void same_answers(struct vcpu *of)
+{
+	static const uint32_t subleaves[] = { 0,  1,  2,  3,  4,  5,  6,  7,  8,    9,       15,
+					      16, 18, 19, 20, 31, 32, 62, 63, 0xff, 0x10000, ~0u };
+	uint32_t leaf, i, group;
+
+	for (group = 0; group < 4; group++) {
+		for (leaf = group << 30; leaf < (group << 30) + 0x120; leaf++) {
+			for (i = 0; i < ARRAY_SIZE(subleaves); i++) {
+				struct cpuid_regs a = guest_cpuid(of, leaf, subleaves[i]);
+				struct cpuid_regs b = cpuid_look_up(of, leaf, subleaves[i]);
+
+				if (memcmp(&a, &b, sizeof(a)))
+					fail_msg("leaf %#x, subleaf %#x", leaf, subleaves[i]);
+			}
+		}
+	}
+}
+
+/* The table answers as the list does, whatever CR4, XCR0 and the APIC are by then. */
+static void test_table(void **state)
+{
+	uint32_t i, n;
+
+	(void)state;
+	srand(5);
+	for (n = 0; n < 64; n++) {
+		mock_reset(n & 1 ? CPU_VENDOR_AMD : CPU_VENDOR_INTEL, 1 + n % 3, 6);
+		mock.all_features = n & 4;
+		mock_cpuid(0, 0, 0x1f, 1, 2, 3);
+		mock_cpuid(0xd, 0, (uint32_t)rand() | 3, 0, 0, 0);
+		for (i = 0; i < 50; i++) {
+			uint32_t leaf = (uint32_t)rand() % 0x22 | (uint32_t)(rand() & 1) << 31;
+
+			mock_cpuid(leaf, (uint32_t)rand() % 22, (uint32_t)rand(), (uint32_t)rand(),
+				   (uint32_t)rand(), (uint32_t)rand());
+		}
+		for (i = 0; i < mock.guest.vcpu_count; i++) {
+			cpuid_prepare(&mock.vcpus[i]);
+			same_answers(&mock.vcpus[i]);
+			mock.sregs.cr4 = (uint64_t)rand() << 8 ^ (uint64_t)rand();
+			mock.xcr0 = (uint64_t)rand() | 1;
+			mock.vcpus[i].apic_base ^= APIC_BASE_EN;
+			same_answers(&mock.vcpus[i]);
+		}
+	}
+}
+
 static void test_registers(void **state)
 {
 	(void)state;
@@ -280,7 +328,7 @@ int main(void)
 		TEST(test_hidden),       TEST(test_poor_cpu),    TEST(test_max_leaves),
 		TEST(test_live_bits),    TEST(test_single_core), TEST(test_topology),
 		TEST(test_amd_topology), TEST(test_xsave),       TEST(test_hypervisor_leaves),
-		TEST(test_registers),
+		TEST(test_registers),    TEST(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

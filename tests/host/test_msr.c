@@ -18,12 +18,25 @@ static struct vcpu *v(void)
 	return &mock.vcpus[0];
 }
 
+/* As before a run, with the mock's CPU as it is now. */
+static void prepare(void)
+{
+	cpuid_prepare(v());
+	msr_prepare(v());
+}
+
+static void set_all_features(bool on)
+{
+	mock.all_features = on;
+	prepare();
+}
+
 static int setup_intel(void **state)
 {
 	(void)state;
 	mock_reset(CPU_VENDOR_INTEL, 1, 0);
-	mock.all_features = true;
 	mock_cpuid(0x80000008, 0, 40, ~0u, 0, 0);
+	set_all_features(true);
 	return 0;
 }
 
@@ -31,7 +44,7 @@ static int setup_amd(void **state)
 {
 	(void)state;
 	mock_reset(CPU_VENDOR_AMD, 1, 0);
-	mock.all_features = true;
+	set_all_features(true);
 	return 0;
 }
 
@@ -157,7 +170,7 @@ static void test_policy(void **state)
 static void test_features(void **state)
 {
 	(void)state;
-	mock.all_features = false;
+	set_all_features(false);
 	collect(true);
 	assert_int_equal(policy[MSR_SPEC_CTRL], 0);
 	assert_int_equal(policy[MSR_TSC_DEADLINE], 0);
@@ -195,7 +208,6 @@ static void test_efer(void **state)
 	const uint64_t base = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 
 	(void)state;
-	mock.sregs.efer = base;
 	mock.sregs.cr0 = CR0_PG;
 	expect(MSR_EFER, base);
 	assert_int_equal(set(MSR_EFER, base & ~(uint64_t)EFER_SCE), OK);
@@ -208,10 +220,10 @@ static void test_efer(void **state)
 	assert_int_equal(set(MSR_EFER, base & ~(uint64_t)EFER_LMA), OK);
 	expect(MSR_EFER, base);
 	mock.sregs.cr0 = 0;
-	mock.sregs.efer = 0;
+	mock_find_msr(MSR_EFER)->value = 0;
 	assert_int_equal(set(MSR_EFER, EFER_LME | EFER_LMA), OK);
 	expect(MSR_EFER, EFER_LME);
-	mock.all_features = false;
+	set_all_features(false);
 	assert_int_equal(set(MSR_EFER, EFER_NXE), ERR_DENIED);
 }
 
@@ -320,15 +332,15 @@ static void test_vendor_registers(void **state)
 	/* What the CPU would refuse is refused. */
 	mock_msr(MSR_PAT, PAT_RESET, true);
 	mock_msr(MSR_LSTAR, 0, true);
-	mock.all_features = false;
 	mock_cpuid(1, 0, 0, 0, 0, ~0u);
+	set_all_features(false);
 	assert_int_equal(set(MSR_SYSENTER_EIP, 0x800000000000), ERR_DENIED);
 	assert_int_equal(set(MSR_LSTAR, BIT(63)), ERR_DENIED);
 	assert_int_equal(set(MSR_LSTAR, 0xffff800000000000), OK);
 	assert_int_equal(set(MSR_PAT, 0x0202020202020202), ERR_DENIED);
 	assert_int_equal(set(MSR_PAT, 0x0800000000000000), ERR_DENIED);
 	assert_int_equal(set(MSR_PAT, 0x0706050401000100), OK);
-	mock.all_features = true;
+	set_all_features(true);
 	/* DEBUGCTL without a vendor's field: off. */
 	expect(MSR_DEBUGCTL, 0);
 	assert_int_equal(set(MSR_DEBUGCTL, DEBUGCTL_BTF), OK);
@@ -372,8 +384,8 @@ static void test_xsetbv(void **state)
 	size_t i;
 
 	(void)state;
-	mock.all_features = false;
 	mock_cpuid(0xd, 0, 0x602ff, 0, 0, 0);
+	set_all_features(false);
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
 		assert_int_equal(do_xsetbv(0, good[i]), OK);
 		assert_true(mock.xcr0 == good[i]);
@@ -382,6 +394,42 @@ static void test_xsetbv(void **state)
 		assert_int_equal(do_xsetbv(0, bad[i]), ERR_INVALID);
 	assert_int_equal(do_xsetbv(1, 1), ERR_INVALID);
 	assert_true(mock.xcr0 == 0x602e7);
+}
+
+/* The index leads to the first entry of the table that applies, for every MSR that there can be. */
+static void same_entries(void)
+{
+	static const uint32_t ranges[] = { 0,          0x10000,    0x40000000,
+					   0xc0000000, 0xc0010000, 0xffffe000 };
+	size_t i;
+	uint32_t n;
+
+	prepare();
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		for (n = 0; n < 0x2000; n++) {
+			if (msr_find(v(), ranges[i] + n) != msr_look_up(v(), ranges[i] + n))
+				fail_msg("MSR %#x: another entry", ranges[i] + n);
+		}
+	}
+}
+
+static void test_index(void **state)
+{
+	unsigned mask;
+
+	(void)state;
+	for (mask = 0; mask < 64; mask++) {
+		uint32_t a = mask & 1 ? ~0u : 0, b = mask & 2 ? ~0u : 0, c = mask & 4 ? ~0u : 0;
+
+		mock_reset(mask & 8 ? CPU_VENDOR_AMD : CPU_VENDOR_INTEL, 1, 0);
+		mock.all_features = mask & 16;
+		mock_cpuid(1, 0, 0, 0, a, b);
+		mock_cpuid(7, 0, 2, 0, b, c);
+		mock_cpuid(0x80000001, 0, 0, 0, c, a);
+		mock_cpuid(0x80000008, 0, 40, c, 0, 0);
+		v()->x2apic = mask & 32;
+		same_entries();
+	}
 }
 
 /* Any index, any value: the answer is OK or a refusal, and nothing else happens. */
@@ -422,6 +470,7 @@ int main(void)
 		INTEL(test_vendor_registers),
 		INTEL(test_reset),
 		INTEL(test_xsetbv),
+		cmocka_unit_test(test_index),
 		INTEL(test_random),
 	};
 
