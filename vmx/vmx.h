@@ -137,14 +137,22 @@ void vmx_cr_access(struct vcpu *v, uint64_t qualification);
 
 /* ---------------------------------------------------------------- vmx_exit.c */
 
-/* Called by vmx_entry.S, in this order for each round. */
+/* Called by vmx_entry.S, which looks at the sign. */
 enum vmx_entry_kind {
+	VMX_RESUME = -1,
 	VMX_LEAVE,
-	VMX_LAUNCH,
-	VMX_RESUME
+	VMX_LAUNCH
 };
+
+/* Before an entry that follows no exit: the first one, or one that was put off. */
 enum vmx_entry_kind vmx_prepare_entry(struct vcpu *v);
-void vmx_handle_exit(struct vcpu *v);
+
+/* After each exit; says what comes next. */
+enum vmx_entry_kind vmx_handle_exit(struct vcpu *v);
+
+/* An NMI has come before VMRESUME. Next is vmx_prepare_entry(). */
+void vmx_resume_put_off(struct vcpu *v);
+
 void vmx_entry_refused(struct vcpu *v, bool no_vmcs);
 
 const char *vmx_exit_name(uint32_t raw);

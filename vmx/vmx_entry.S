@@ -37,11 +37,11 @@ vmx_vcpu_run:
 .Lround:
 	movq	(%rsp), %rdi
 	call	vmx_prepare_entry
-	testl	%eax, %eax
+.Lenter:
+	testl	%eax, %eax		/* VMX_RESUME is negative, VMX_LEAVE 0, VMX_LAUNCH positive */
 	jz	.Lleave
 	movq	(%rsp), %rdi
-	cmpl	$1, %eax		/* VMX_LAUNCH; MOV leaves the flags alone */
-	movq	RAX(%rdi), %rax
+	movq	RAX(%rdi), %rax		/* MOV leaves the flags alone */
 	movq	RCX(%rdi), %rcx
 	movq	RDX(%rdi), %rdx
 	movq	RBX(%rdi), %rbx
@@ -56,12 +56,12 @@ vmx_vcpu_run:
 	movq	GPR(14)(%rdi), %r14
 	movq	GPR(15)(%rdi), %r15
 	movq	RDI(%rdi), %rdi
-	je	.Llaunch
+	jg	.Llaunch
 
 	/* An NMI in these brackets sends us back to the look at nmi_pending (x86/nmi.h). */
 .Lresume_look:
 	cmpl	$0, %gs:CPU_NMI_PENDING
-	jne	.Lnot_entered
+	jne	.Lput_off
 	vmresume
 .Lresume_end:
 	jmp	.Lrefused
@@ -69,7 +69,7 @@ vmx_vcpu_run:
 .Llaunch:
 .Llaunch_look:
 	cmpl	$0, %gs:CPU_NMI_PENDING
-	jne	.Lnot_entered
+	jne	.Lnot_launched
 	vmlaunch
 .Llaunch_end:
 
@@ -82,8 +82,14 @@ vmx_vcpu_run:
 	call	vmx_entry_refused
 	jmp	.Lround
 
-.Lnot_entered:
+.Lput_off:
 	leaq	48(%rsp), %rbp		/* the frame of vmx_vcpu_run, for backtraces */
+	movq	(%rsp), %rdi
+	call	vmx_resume_put_off
+	jmp	.Lround
+
+.Lnot_launched:
+	leaq	48(%rsp), %rbp
 	jmp	.Lround
 
 	/* Where every VM exit arrives (HOST_RIP), on the stack of above; NMIs are blocked after one. */
@@ -91,14 +97,13 @@ vmx_vcpu_run:
 vmx_exit_entry:
 	pushq	%rdi
 	movq	8(%rsp), %rdi
+	popq	RDI(%rdi)
 	movq	%rax, RAX(%rdi)
-	popq	%rax
 	movq	%rcx, RCX(%rdi)
 	movq	%rdx, RDX(%rdi)
 	movq	%rbx, RBX(%rdi)
 	movq	%rbp, RBP(%rdi)
 	movq	%rsi, RSI(%rdi)
-	movq	%rax, RDI(%rdi)
 	movq	%r8, GPR(8)(%rdi)
 	movq	%r9, GPR(9)(%rdi)
 	movq	%r10, GPR(10)(%rdi)
@@ -123,7 +128,7 @@ vmx_exit_entry:
 	xorl	%r14d, %r14d
 	xorl	%r15d, %r15d
 	call	vmx_handle_exit
-	jmp	.Lround
+	jmp	.Lenter
 
 .Lleave:
 	/* Our caller's CALLs are older than the guest's: overwrite the return stack buffer. */

@@ -17,7 +17,6 @@ enum vmx_entry_kind vmx_prepare_entry(struct vcpu *v)
 {
 	struct vmx_vcpu *hw = vmx_of(v);
 
-	v->in_exit = false;
 	if (!vcpu_before_entry(v))
 		return VMX_LEAVE;
 	/* After that look, so that logs which begin while the core is held find their list. */
@@ -38,6 +37,74 @@ enum vmx_entry_kind vmx_prepare_entry(struct vcpu *v)
 		vmcs_write_nat(VMCS_GUEST_RSP, hw->rsp);
 	}
 	return hw->launched ? VMX_RESUME : VMX_LAUNCH;
+}
+
+/*
+ * An exit is either quick or not. A quick one answers from what belongs to this core alone: it takes no
+ * lock of levels 1 to 4 (docs/locking.md) and waits for nobody, so it may go on counting as "in the
+ * guest". Whoever wants the core outside kicks it by an NMI, which the last look before VMRESUME finds
+ * as if it had come a moment later, in the guest. So the way back needs no look at anything that
+ * another core may ask for. RSP and RFLAGS stay in the VMCS, and what RIP becomes goes there at once.
+ *
+ * Here is where an exit stops being quick: nothing of the above holds any more.
+ */
+static void take_registers(struct vcpu *v)
+{
+	struct vmx_vcpu *hw = vmx_of(v);
+
+	hw->launched = true;
+	if (unlikely(hw->pml_on))
+		vmx_pml_drain(v);
+	hw->rip = v->rip;
+	hw->rsp = v->gpr[GPR_RSP] = vmcs_read_nat(VMCS_GUEST_RSP);
+	hw->rflags = v->rflags = vmcs_read_nat(VMCS_GUEST_RFLAGS);
+}
+
+void vmx_resume_put_off(struct vcpu *v)
+{
+	v->rip = vmcs_read_nat(VMCS_GUEST_RIP);
+	take_registers(v);
+}
+
+static noinline enum vmx_entry_kind skip_slowly(struct vcpu *v, enum exit_class class)
+{
+	take_registers(v);
+	vmx_skip_instruction(v);
+	vcpu_exit_end(v, class);
+	return vmx_prepare_entry(v);
+}
+
+static noinline enum vmx_entry_kind refuse(struct vcpu *v, uint8_t vector, enum exit_class class)
+{
+	take_registers(v);
+	vmx_inject_exception(v, vector, vector == VEC_GP, 0);
+	vcpu_exit_end(v, class);
+	return vmx_prepare_entry(v);
+}
+
+/*
+ * The end of a quick exit, past the instruction, unless there is more to it: a shadow of STI or MOV SS
+ * ends, a single step traps, RIP may wrap at 4 GiB, this core has asked itself for something.
+ */
+static inline enum vmx_entry_kind skip_quickly(struct vcpu *v, enum exit_class class)
+{
+	uint64_t next = v->rip + vmcs_read32(VMCS_EXIT_INSN_LENGTH);
+
+	if (unlikely((next ^ v->rip) >> 32) ||
+	    unlikely(vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCK_STI | BLOCK_MOV_SS)) ||
+	    unlikely(vmcs_read_nat(VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_RF)) ||
+	    unlikely(v->requests) || unlikely(v->exit_tsc >= v->due))
+		return skip_slowly(v, class);
+	vmcs_write_nat(VMCS_GUEST_RIP, next);
+	vcpu_exit_end(v, class);
+	return VMX_RESUME;
+}
+
+/* Done: skip. Refused: the exception that the instruction raises where it does not exist. */
+static inline enum vmx_entry_kind finish_quickly(struct vcpu *v, enum status status, uint8_t vector,
+						 enum exit_class class)
+{
+	return likely(status == OK) ? skip_quickly(v, class) : refuse(v, vector, class);
 }
 
 /* The machine check is the host's to judge; its handler is reached the way hardware would. */
@@ -229,10 +296,6 @@ static noinline void handle_rare(struct vcpu *v, uint32_t reason)
 		vmx_cr_access(v, q);
 		vcpu_exit_end(v, EXIT_CR);
 		break;
-	case REASON_XSETBV:
-		vcpu_exit_begin(v, EXIT_XSETBV, reason, v->gpr[GPR_RCX]);
-		finish(v, vcpu_xsetbv(v), VEC_GP, EXIT_XSETBV);
-		break;
 	case REASON_INVD:
 	case REASON_WBINVD:
 		/* All of the guest's memory is coherent write-back: there is nothing to write back. */
@@ -302,50 +365,27 @@ static noinline void entry_failed(struct vcpu *v, uint32_t reason)
 
 void vmx_entry_refused(struct vcpu *v, bool no_vmcs)
 {
-	v->in_exit = true;
 	vcpu_exit_begin(v, EXIT_INVALID, 0, 0);
 	vcpu_die(v, "VM entry: %s",
 		 no_vmcs ? "no current VMCS" : vmx_insn_error(vmcs_read32(VMCS_INSN_ERROR)));
 }
 
-void vmx_handle_exit(struct vcpu *v)
+static noinline enum vmx_entry_kind handle_slowly(struct vcpu *v, uint32_t reason)
 {
-	struct vmx_vcpu *hw = vmx_of(v);
-	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON);
-
-	v->in_exit = true;
-	hw->event = 0;
-	if (unlikely(hw->pml_on))
-		vmx_pml_drain(v);
-	hw->rip = v->rip = vmcs_read_nat(VMCS_GUEST_RIP);
-	hw->rsp = v->gpr[GPR_RSP] = vmcs_read_nat(VMCS_GUEST_RSP);
-	hw->rflags = v->rflags = vmcs_read_nat(VMCS_GUEST_RFLAGS);
+	take_registers(v);
 	if (unlikely(reason & REASON_ENTRY_FAILED)) {
 		entry_failed(v, reason);
-		return;
+		return vmx_prepare_entry(v);
 	}
-	hw->launched = true;
 	switch (REASON_BASIC(reason)) {
 	case REASON_EXCEPTION_NMI:
 		handle_exception_nmi(v, reason);
 		break;
-	case REASON_CPUID:
-		vcpu_exit_begin(v, EXIT_CPUID, reason, v->gpr[GPR_RAX]);
-		vcpu_cpuid(v);
-		finish(v, OK, 0, EXIT_CPUID);
-		break;
-	case REASON_VMCALL:
-		vcpu_exit_begin(v, EXIT_HYPERCALL, reason, v->gpr[GPR_RAX]);
-		finish(v, vcpu_hypercall(v), VEC_UD, EXIT_HYPERCALL);
-		break;
 	case REASON_IO:
 		handle_io(v, reason);
 		break;
-	case REASON_RDMSR:
-		vcpu_exit_begin(v, EXIT_RDMSR, reason, v->gpr[GPR_RCX]);
-		finish(v, vcpu_rdmsr(v), VEC_GP, EXIT_RDMSR);
-		break;
 	case REASON_WRMSR:
+		/* Not quick: some take the guest's lock. */
 		vcpu_exit_begin(v, EXIT_WRMSR, reason, v->gpr[GPR_RCX]);
 		finish(v, vcpu_wrmsr(v), VEC_GP, EXIT_WRMSR);
 		break;
@@ -355,5 +395,31 @@ void vmx_handle_exit(struct vcpu *v)
 		break;
 	default:
 		handle_rare(v, reason);
+	}
+	return vmx_prepare_entry(v);
+}
+
+enum vmx_entry_kind vmx_handle_exit(struct vcpu *v)
+{
+	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON);
+
+	vmx_of(v)->event = 0;
+	v->rip = vmcs_read_nat(VMCS_GUEST_RIP);
+	switch (REASON_BASIC(reason)) {
+	case REASON_CPUID:
+		vcpu_exit_record(v, EXIT_CPUID, reason, v->gpr[GPR_RAX]);
+		vcpu_cpuid(v);
+		return skip_quickly(v, EXIT_CPUID);
+	case REASON_VMCALL:
+		vcpu_exit_record(v, EXIT_HYPERCALL, reason, v->gpr[GPR_RAX]);
+		return finish_quickly(v, vcpu_hypercall(v), VEC_UD, EXIT_HYPERCALL);
+	case REASON_RDMSR:
+		vcpu_exit_record(v, EXIT_RDMSR, reason, v->gpr[GPR_RCX]);
+		return finish_quickly(v, vcpu_rdmsr(v), VEC_GP, EXIT_RDMSR);
+	case REASON_XSETBV:
+		vcpu_exit_record(v, EXIT_XSETBV, reason, v->gpr[GPR_RCX]);
+		return finish_quickly(v, vcpu_xsetbv(v), VEC_GP, EXIT_XSETBV);
+	default:
+		return handle_slowly(v, reason);
 	}
 }
