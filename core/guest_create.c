@@ -5,6 +5,7 @@
 
 #include "budget.h"
 #include "core/console.h"
+#include "core/footprint.h"
 #include "core/guest.h"
 #include "core/guest_load.h"
 #include "core/hvm.h"
@@ -157,6 +158,7 @@ enum status guest_create(const struct boot_info *bi, uint32_t index,
 	struct guest *g = page_alloc(&hyp_budget, (sizeof(*g) + PAGE_SIZE - 1) / PAGE_SIZE);
 	enum status s = ERR_NOMEM;
 
+	footprint_charge(FOOTPRINT_GUESTS);
 	if (g) {
 		g->index = index;
 		g->config = config;

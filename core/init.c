@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/console.h"
+#include "core/footprint.h"
 #include "core/guest.h"
 #include "core/guest_slots.h"
 #include "core/host_console.h"
@@ -167,6 +168,7 @@ static void create_guests(void)
 	for (i = 0; i < guest_count; i++) {
 		if (config->guests[i].valid && guest_create(boot_info, i, &format, &clock) == OK)
 			created++;
+		footprint_charge(FOOTPRINT_DEVICES); /* their interrupts, for the IOMMU */
 	}
 	for_each_guest (g, i)
 		describe_guest(g);
@@ -202,21 +204,27 @@ noreturn void hv_main(const struct boot_info *bi)
 	boot_info = bi;
 	smp_init_boot_core(bi);
 	hyp_mem_init(bi);
+	footprint_charge(FOOTPRINT_COMMON);
 	if (smp_alloc_cores(bi) != OK || window_init() != OK)
 		panic("the pool of %llu KiB is too small",
 		      (unsigned long long)(bi->pool_size >> 10));
+	footprint_charge(FOOTPRINT_CORES);
 	discover();
 	host_console_init(bi, &platform);
 	log_start((enum log_level)bi->config.log_level, bi->tsc_entry);
 	init_clocks();
 	init_vendor();
+	footprint_charge(FOOTPRINT_COMMON);
 	if (hvm->cpu_enable(cpus[0], &hyp_budget) != OK)
 		panic("%s cannot be turned on", hvm->name);
 	running = smp_start_cores(bi);
+	footprint_charge(FOOTPRINT_CORES);
 	tsc_calibrate_end();
 	describe_machine(running);
 	start_passthrough();
+	footprint_charge(FOOTPRINT_DEVICES);
 	guest_slots_init(bi);
+	footprint_charge(FOOTPRINT_COMMON);
 	create_guests();
 	console_start(bi->cpus[0].apic_id);
 	start_guests();

@@ -32,6 +32,7 @@ void cmd_start(int argc, char **argv);
 void cmd_regs(int argc, char **argv);
 void cmd_stat(int argc, char **argv);
 void cmd_mem(int argc, char **argv);
+void cmd_footprint(int argc, char **argv);
 void cmd_pt(int argc, char **argv);
 void cmd_io(int argc, char **argv);
 void cmd_devs(int argc, char **argv);

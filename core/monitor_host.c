@@ -107,6 +107,7 @@ const struct monitor_command monitor_commands[] = {
 	{ "regs", "[GUEST [VCPU]]", "registers and the last exits", cmd_regs },
 	{ "stat", "[GUEST]", "exits by reason, with counts and cycles", cmd_stat },
 	{ "mem", "", "the machine's memory, what is spare, budgets", cmd_mem },
+	{ "footprint", "", "the memory that Lamina itself takes, by what for", cmd_footprint },
 	{ "slots", "[GUEST]", "a guest's memory: addresses, rights, backing", cmd_slots },
 	{ "mmustat", "[GUEST]", "second-level tables, faults, changes, budget", cmd_mmustat },
 	{ "itlb", "[GUEST [on|off|recover|every S]]", "large pages that are not executable",
