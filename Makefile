@@ -289,7 +289,11 @@ EFI_TESTS := $(patsubst tests/efi/%.c,$(BUILD)/efi/%.efi,$(sort $(wildcard tests
 $(BUILD)/efi/%.so: $(BUILD)/loader/tests/efi/%.o $(BUILD)/libc.a boot/efi.ld
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LD) -m elf_x86_64 -nostdlib -shared -Bsymbolic -znocombreloc -z noexecstack \
-		--build-id=none --no-undefined -T boot/efi.ld -o $@ $(EFI_CRT0) $< $(BUILD)/libc.a $(EFI_LIB)
+		--build-id=none --no-undefined -T boot/efi.ld -o $@ $(EFI_CRT0) $(filter %.o,$^) \
+		$(BUILD)/libc.a $(EFI_LIB)
+# It starts a kernel as the hypervisor does.
+$(BUILD)/efi/bare_linux.so: $(patsubst %,$(BUILD)/loader/core/%.o,linux guest_acpi dsdt.S)
+$(BUILD)/loader/core/dsdt.S.o: $(BUILD)/dsdt.aml
 $(BUILD)/efi/%.efi: $(BUILD)/efi/%.so
 	$(call say,EFI,$(@F))
 	$(Q)$(OBJCOPY) -j .text -j .rodata -j .data -j .dynamic -j .rela -j .reloc -j .bss \
@@ -465,9 +469,19 @@ bench-iommu: $(TARGET_DEPS) guests ## a guest's disk against the bare machine's;
 	$(Q)$(PYTHON) tests/bench/iommu/counts.py $(BENCH_IOMMU)/host
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --bench $(or $(K:%=-k %),-k target/bench_iommu.)
 
+# An initramfs whose first process tells when it was reached.
+BENCH_BOOT := $(BUILD)/bench/boot
+$(BENCH_BOOT)/root/init: tests/bench/boot/init.c
+	$(call say,HOSTCC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -static $(HOST_WARNINGS) -o $@ $<
+$(BENCH_BOOT).img: $(BENCH_BOOT)/root/init tools/mkinitramfs
+	$(call say,CPIO,bench/$(@F))
+	$(Q)tools/mkinitramfs $@ /bin/busybox $(BENCH_BOOT)/root
+
 # Lamina, the bare machine and KVM by the same guest: docs/performance.md.
 BENCH = $(PYTHON) tests/bench/run.py --build $(BUILD)
-bench: $(TARGET_DEPS) guests ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
+bench: $(TARGET_DEPS) $(BENCH_BOOT).img guests ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
 	$(Q)$(BENCH) $(K:%=-k %) $(ON:%=--on %)
 
 bench-docs: ## put the last results of `make bench` into docs/performance.md

@@ -158,7 +158,7 @@ static void repeat(const char *text)
 {
 	char *end;
 	unsigned long long count = strtoull(text, &end, 10), done = 0;
-	uint64_t start = rdtsc(), us;
+	uint64_t start = rdtsc(), ticks, us;
 	bool stopped = false;
 
 	text = end + strspn(end, " ");
@@ -174,9 +174,11 @@ static void repeat(const char *text)
 		stopped = done < count && console_monitor_key();
 	} while (!failed && !stopped && done < count && console_monitor_is_open());
 	quiet = false;
-	us = tsc_to_us(rdtsc() - start);
-	monitor_print("%llu of %llu runs in %llu.%03llu s%s\n", done, count,
+	ticks = rdtsc() - start;
+	us = tsc_to_us(ticks);
+	monitor_print("%llu of %llu runs in %llu.%03llu s (%llu ticks)%s\n", done, count,
 		      (unsigned long long)us / 1000000, (unsigned long long)us / 1000 % 1000,
+		      (unsigned long long)ticks,
 		      failed    ? ", ended by the error above"
 		      : stopped ? ", ended by a key"
 				: "");

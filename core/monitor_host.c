@@ -54,8 +54,9 @@ static void cmd_version(int argc, char **argv)
 		      (unsigned long long)(tsc_to_us(rdtsc() - boot_info->tsc_entry) / 1000000));
 	if (first_entry_tsc)
 		monitor_print(
-			"first guest entered %llu ticks after efi_main, file reads excluded\n",
-			(unsigned long long)(first_entry_tsc - boot_info->tsc_entry - files));
+			"first guest entered %llu ticks after efi_main, file reads excluded, at TSC %llu\n",
+			(unsigned long long)(first_entry_tsc - boot_info->tsc_entry - files),
+			(unsigned long long)first_entry_tsc);
 }
 
 static void cmd_cpus(int argc, char **argv)

@@ -13,6 +13,7 @@ import lines
 # Of icount: QEMU's TSC ticks once a nanosecond, and an instruction takes 2^SHIFT. With 0 OVMF takes
 # a minute; differences of the TSC are multiples of 2^SHIFT, so nothing is lost.
 SHIFT = 3
+KHZ = {"qemu": 1000000, "bochs": 50000}  # of the TSCs, by these settings of the emulators
 
 taken = {}  # what was measured, by the measurement's name
 
