@@ -484,6 +484,17 @@ BENCH = $(PYTHON) tests/bench/run.py --build $(BUILD)
 bench: $(TARGET_DEPS) $(BENCH_BOOT).img guests ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
 	$(Q)$(BENCH) $(K:%=-k %) $(ON:%=--on %)
 
+# Four cores unless CORES= says how many the machine has.
+BENCH_IMAGE := $(BUILD)/bench.img
+.PHONY: bench-image bench-image-now
+bench-image: ## build/bench.img, a disk image that measures a real machine (CORES= SECONDS= BARE=1 KHZ=)
+	$(Q)$(DEPS) build run
+	$(Q)$(MAKE) bench-image-now
+bench-image-now: $(LOADER) $(BUILD)/efi/bare.efi $(BUILD)/guests/payload.bin
+	$(Q)$(PYTHON) tests/bench/image.py --build $(BUILD) $(if $(BARE),--bare) $(KHZ:%=--khz %) \
+		$(SECONDS:%=--seconds %) --cores $(if $(filter file,$(origin CORES)),4,$(CORES)) $(BENCH_IMAGE)
+	$(call say,IMAGE,$(BENCH_IMAGE))
+
 bench-docs: ## put the last results of `make bench` into docs/performance.md
 	$(Q)$(BENCH) --docs docs/performance.md
 

@@ -28,7 +28,7 @@ def check_jitter(results, prefix):
 def reports_everything(lab):
     base, size = 8 * MIB, 8 * MIB
     m = lab.boot([Guest("one", "payload", cores="0,1", memory="64M", nx_hugepages="on",
-                        cmdline=f"env=lamina other=1 fault={base:#x},{size:#x} "
+                        cmdline=f"env=lamina other=any fault={base:#x},{size:#x} "
                                 f"touch={base:#x},{size:#x} nx={2 * base:#x},8 jitter=1")],
                  lamina={"spare": "2M"}, cores=2)
     results, facts = read(m)

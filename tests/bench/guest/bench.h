@@ -10,7 +10,7 @@
  *
  *   env=bare|lamina|kvm    where it runs
  *   khz=N                  of the TSC, where CPUID does not tell
- *   other=ID               there is a second core, with this APIC id (in decimal or 0x...)
+ *   other=ID|any           there is a second core, with this APIC id; any: it is the only other one
  *   xapic                  keep out of x2APIC mode
  *   port_eventfd=PORT      KVM: a port with an ioeventfd
  *   mmio_user=GPA          KVM: an address that the VMM serves
@@ -46,6 +46,16 @@ void result_as(const char *prefix, const char *key, uint64_t ticks);
 
 /* Two numbers, `key=A,B`. */
 bool option_pair(const char *key, uint64_t *a, uint64_t *b);
+
+/* The value of `key=` begins with this. */
+bool option_is(const char *key, const char *value);
+
+/*
+ * By the TSC; at once if its frequency is not known. settle(): what was printed has left Lamina, which
+ * sends it from its NMI handler: the next long measurement shall not contain that.
+ */
+void pass_seconds(uint64_t seconds);
+void settle(void);
 
 /* Print `wait ACTION` and return when a line `go` came. */
 void wait_action(const char *action);
@@ -122,7 +132,5 @@ void measure_interrupts(const char *prefix);
 void measure_memory(void);
 noreturn void run_load(uint64_t base, uint64_t bytes);
 void run_jitter(const char *prefix, uint64_t seconds);
-/* By the TSC, at once if its frequency is not known. */
-void pass_seconds(uint64_t seconds);
 
 #endif

@@ -304,6 +304,7 @@ static void other_main(void)
 {
 	load_idt();
 	apic_init(bench.x2apic);
+	other.id = apic_id();
 	for (;;) {
 		SHARED(other.ready)++;
 		if (SHARED(other.mode) == HALT)
@@ -377,9 +378,9 @@ static void measure_other(const char *prefix)
 {
 	if (!option_text("other"))
 		return;
-	other.id = (uint32_t)option("other", 0);
-	memset(&other.mode, 0, sizeof(other) - offsetof(typeof(other), mode));
-	start_core(other.id, other_main);
+	memset(&other, 0, sizeof(other));
+	start_core(option_is("other", "any") ? ALL_OTHER_CORES : (uint32_t)option("other", 0),
+		   other_main);
 	if (!soon(&other.ready, 1)) {
 		check(false, "the other core starts");
 		return;

@@ -54,7 +54,15 @@ static void by_deadline(uint64_t period, uint64_t periods)
 	}
 }
 
-/* Hardware goes on by itself; it is asked when it expired. */
+static uint64_t after(uint64_t tsc, uint64_t expiry)
+{
+	return tsc > expiry ? tsc - expiry : 0;
+}
+
+/*
+ * Hardware goes on by itself, and is asked when it last expired. If it has done so more than once since
+ * the last interrupt, the first time is what this interrupt was for.
+ */
 static void by_count(uint64_t period, uint64_t periods)
 {
 	uint32_t initial = timer_count_of(period);
@@ -65,9 +73,11 @@ static void by_count(uint64_t period, uint64_t periods)
 		at = wait_halted();
 		expiry = timer_last_expiry(initial);
 		apic_eoi();
-		if (i >= SETTLING) {
-			record(at > expiry ? at - expiry : 0);
+		if (i >= SETTLING && expiry > last + period * 3 / 2) {
+			record(after(at, last + period));
 			jitter.missed += (expiry - last + period / 2) / period - 1;
+		} else if (i >= SETTLING) {
+			record(after(at, expiry));
 		}
 		last = expiry;
 	}
@@ -117,6 +127,7 @@ void run_jitter(const char *prefix, uint64_t seconds)
 	}
 	say("info %sjitter measuring %llu s, a period of %llu us", prefix,
 	    (unsigned long long)seconds, (unsigned long long)us);
+	settle();
 	memset(&jitter, 0, sizeof(jitter));
 	jitter.least = UINT64_MAX;
 	timer_init(true);
@@ -131,14 +142,6 @@ void run_jitter(const char *prefix, uint64_t seconds)
 	result_as(prefix, "jitter_p999_ns", per_mille_ns(999));
 	result_as(prefix, "jitter_max_ns", to_ns(jitter.most));
 	result_as(prefix, "jitter_missed", jitter.missed);
-}
-
-void pass_seconds(uint64_t seconds)
-{
-	uint64_t start = rdtsc();
-
-	while (rdtsc() - start < seconds * 1000 * bench.khz)
-		cpu_pause();
 }
 
 /* A write to each cache line, which evicts others from what the cores share, and accesses to a port. */

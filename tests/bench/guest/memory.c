@@ -60,6 +60,7 @@ static void faults(uint64_t base, uint64_t bytes)
 static void slots(uint64_t base, uint64_t bytes)
 {
 	touch_all(base, bytes, STEP);
+	settle();
 	result("slot_touch_warm", touch_all(base, bytes, STEP));
 	wait_action("slot");
 	result("slot_retouch", touch_all(base, bytes, STEP));
@@ -77,17 +78,22 @@ static uint64_t call_all(uint64_t base, uint64_t count)
 /* One function in each region of 2 MiB, then data in each. */
 static void nx(uint64_t base, uint64_t count)
 {
-	uint64_t data = base + STEP, i;
+	uint64_t data = base + STEP, warm, exec, i;
 
 	for (i = 0; i < count; i++)
 		*(volatile uint8_t *)(base + i * REGION) = RET;
 	touch_all(data, count * REGION, REGION);
-	result("nx_touch_warm", touch_all(data, count * REGION, REGION));
-	result("nx_exec", call_all(base, count));
+	settle();
+	warm = touch_all(data, count * REGION, REGION);
+	exec = call_all(base, count);
 	result("nx_exec_warm", call_all(base, count));
+	result("nx_touch_warm", warm);
+	result("nx_exec", exec);
 	wait_action("recover");
-	result("nx_touch", touch_all(data, count * REGION, REGION));
-	result("nx_exec_again", call_all(base, count));
+	warm = touch_all(data, count * REGION, REGION);
+	exec = call_all(base, count);
+	result("nx_touch", warm);
+	result("nx_exec_again", exec);
 }
 
 void measure_memory(void)

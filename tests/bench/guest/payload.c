@@ -7,6 +7,8 @@
 #define LEAF_TSC_RATIO 0x15
 #define LEAF_FREQUENCY 0x16
 
+#define SETTLE_MS 20 /* a few lines at 115200 baud */
+
 struct bench bench;
 
 void result(const char *key, uint64_t ticks)
@@ -42,6 +44,25 @@ void wait_action(const char *action)
 		while (!read_line(line, sizeof(line)))
 			cpu_pause();
 	} while (strcmp(line, "go") != 0);
+	settle();
+}
+
+static void pass_ms(uint64_t ms)
+{
+	uint64_t start = rdtsc();
+
+	while (rdtsc() - start < ms * bench.khz)
+		cpu_pause();
+}
+
+void settle(void)
+{
+	pass_ms(SETTLE_MS);
+}
+
+void pass_seconds(uint64_t seconds)
+{
+	pass_ms(seconds * 1000);
 }
 
 void apic_mode(bool x2apic)
@@ -50,7 +71,7 @@ void apic_mode(bool x2apic)
 	bench.x2apic = apic_is_x2();
 }
 
-static bool option_is(const char *key, const char *value)
+bool option_is(const char *key, const char *value)
 {
 	const char *text = option_text(key);
 

@@ -17,6 +17,8 @@
 #define ICR_INIT    0x4500u
 #define ICR_STARTUP 0x4600u
 
+#define ICR_ALL_BUT_SELF (3u << 18)
+
 static bool x2;
 
 static volatile uint32_t *xapic(uint32_t reg)
@@ -83,13 +85,16 @@ void start_core(uint32_t id, void (*entry)(void))
 {
 	uint8_t *page = (uint8_t *)AP_PAGE;
 	uint64_t cr3 = read_cr3(), to = (uintptr_t)entry;
+	uint32_t shorthand = 0;
 
 	memcpy(page, ap_begin, (size_t)(ap_end - ap_begin));
 	memcpy(page + (ap_cr3 - ap_begin), &cr3, sizeof(cr3));
 	memcpy(page + (ap_entry - ap_begin), &to, sizeof(to));
-	apic_send(ICR_INIT, id);
+	if (id == ALL_OTHER_CORES)
+		shorthand = ICR_ALL_BUT_SELF;
+	apic_send(ICR_INIT | shorthand, id);
 	delay_ms(10);
-	apic_send(ICR_STARTUP | AP_PAGE >> 12, id);
+	apic_send(ICR_STARTUP | shorthand | AP_PAGE >> 12, id);
 }
 
 static uint32_t timing(bool bus)

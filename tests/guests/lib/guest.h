@@ -134,8 +134,9 @@ uint32_t apic_id(void);
 void apic_send(uint32_t command, uint32_t destination);
 /*
  * Start another core at `entry`, on a stack that there is once, with interrupts off and no IDT:
- * load_idt() loads the first core's.
+ * load_idt() loads the first core's. ALL_OTHER_CORES for its id: for guests with two.
  */
+#define ALL_OTHER_CORES 0xffffffffu
 void start_core(uint32_t id, void (*entry)(void));
 /* A periodic timer of `hz` on VECTOR_TIMER, from the frequency that the hypervisor publishes. */
 void apic_timer(uint32_t hz);
