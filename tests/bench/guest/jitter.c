@@ -8,8 +8,7 @@
 
 #define BUCKETS   20000u
 #define BUCKET_NS 50u
-#define ROWS      16u  /* of the histogram: twice as late in each */
-#define FIRST_NS  250u /* the first row's end */
+#define FIRST_NS  250u /* the end of the histogram's first row; each has twice the last's */
 #define BAR       50u
 #define SETTLING  16u /* first periods, which do not count */
 
@@ -38,13 +37,18 @@ static void record(uint64_t late)
 	jitter.most = late > jitter.most ? late : jitter.most;
 }
 
+static uint64_t after(uint64_t tsc, uint64_t expiry)
+{
+	return tsc > expiry ? tsc - expiry : 0;
+}
+
 /* The next deadline is counted from the last one, not from its interrupt; those in the past are missed. */
 static void by_deadline(uint64_t period, uint64_t periods)
 {
 	uint64_t next = timer_arm(period), late, i;
 
 	for (i = 0; i < periods + SETTLING; i++) {
-		late = wait_halted() - next;
+		late = after(wait_halted(), next);
 		apic_eoi();
 		if (i >= SETTLING)
 			record(late);
@@ -52,11 +56,6 @@ static void by_deadline(uint64_t period, uint64_t periods)
 			jitter.missed++;
 		timer_arm_at(next);
 	}
-}
-
-static uint64_t after(uint64_t tsc, uint64_t expiry)
-{
-	return tsc > expiry ? tsc - expiry : 0;
 }
 
 /*
@@ -95,26 +94,32 @@ static uint64_t per_mille_ns(uint64_t share)
 			break;
 	}
 	ns = (i + 1ull) * BUCKET_NS;
-	return ns < to_ns(jitter.most) ? ns : to_ns(jitter.most);
+	return i + 1 < BUCKETS && ns < to_ns(jitter.most) ? ns : to_ns(jitter.most);
+}
+
+static void row(const char *below, uint64_t ns, uint64_t n)
+{
+	char bar[BAR + 1];
+
+	memset(bar, '#', BAR);
+	bar[1 + n * (BAR - 1) / jitter.count] = 0;
+	say("info histogram %s %7llu ns: %8llu %s", below, (unsigned long long)ns,
+	    (unsigned long long)n, bar);
 }
 
 static void histogram(void)
 {
-	uint64_t end = FIRST_NS, n;
-	uint32_t i = 0, row;
-	char bar[BAR + 1];
+	uint64_t end, n;
+	uint32_t i = 0;
 
-	for (row = 0; row < ROWS && i < BUCKETS; row++, end *= 2) {
-		for (n = 0; i < BUCKETS && i * BUCKET_NS < end; i++)
+	for (end = FIRST_NS; i < BUCKETS - 1; end *= 2) {
+		for (n = 0; i < BUCKETS - 1 && i * BUCKET_NS < end; i++)
 			n += jitter.bucket[i];
-		if (!n)
-			continue;
-		memset(bar, '#', BAR);
-		bar[1 + n * (BAR - 1) / jitter.count] = 0;
-		say("info histogram %s %8llu ns: %8llu %s",
-		    i < BUCKETS ? "below" : "up to or above", (unsigned long long)end,
-		    (unsigned long long)n, bar);
+		if (n)
+			row("below", end, n);
 	}
+	if (jitter.bucket[i])
+		row(" from", i * BUCKET_NS, jitter.bucket[i]);
 }
 
 void run_jitter(const char *prefix, uint64_t seconds)
