@@ -21,6 +21,7 @@ VGABIOS = ("/usr/share/vgabios/vgabios.bin", "/usr/share/seabios/vgabios-stdvga.
 # it lacks of the model it leaves out with a warning in qemu.log.
 QEMU_CPU = "EPYC,+svm,+npt"
 BOCHS_CPU = "corei7_skylake_x"
+BOCHS_IPS = 50_000_000  # and ticks of the TSC, whatever CPUID says
 BOCHS_SVM_CPUS = ("trinity_apu", "ryzen")
 
 # The models of IOMMUs, by vendor. Both remap the interrupts and the DMA of the AMD CPU; with pt=on
@@ -93,18 +94,19 @@ class Emulator:
     realtime: Bochs keeps to the wall clock instead of a fixed, repeatable one.
     uart: "isa" or, QEMU only, "pci": where the serial line is.
     qemu: another QEMU than the installed one, or than the one that the environment's QEMU names.
+    linux: QEMU: (kernel, initrd, command line) to start with a plain BIOS; then image may be None.
     iommu: QEMU: "intel" or "amd". devices: QEMU: lists of arguments, see tests/lib/devices.py.
     msrs: Bochs: {index: value} of additional MSRs. extra: more arguments, or lines of bochsrc.
     """
 
     def __init__(self, host, image, workdir, *, cores=2, memory=2048, cpu=None, accel="tcg",
                  limit=600, icount=None, gdb=False, vga=False, realtime=False, msrs=None, uart="isa",
-                 qemu=None, iommu=None, devices=(), extra=()):
+                 qemu=None, linux=None, iommu=None, devices=(), extra=()):
         self.host, self.image, self.workdir = host, image, workdir
         self.cores, self.memory, self.cpu, self.accel = cores, memory, cpu, accel
         self.limit, self.icount, self.gdb, self.vga = limit, icount, gdb, vga
         self.realtime, self.msrs, self.extra = realtime, dict(msrs or {}), list(extra)
-        self.uart, self.iommu, self.devices = uart, iommu, list(devices)
+        self.uart, self.iommu, self.devices, self.linux = uart, iommu, list(devices), linux
         self.qemu = qemu or os.environ.get("QEMU") or "qemu-system-x86_64"
         self.process = None
         self.line = None
@@ -160,17 +162,28 @@ class Emulator:
         self.stop()
         raise EmulatorError(f"{self.host} did not start:\n{self.emulator_log()}")
 
-    def prepare_qemu(self):
+    def qemu_boot(self):
+        if self.linux:
+            kernel, initrd, cmdline = self.linux
+            return ["-kernel", kernel, "-initrd", initrd, "-append", cmdline]
         shutil.copyfile(OVMF_VARS, self.path("vars.fd"))
+        return ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}",
+                "-drive", "if=pflash,unit=1,format=raw,file=vars.fd"]
+
+    def qemu_disk(self):
+        if self.image is None:
+            return []
+        return ["-drive", f"id=disk,if=none,format=raw,snapshot=on,file={os.path.abspath(self.image)}",
+                "-device", "ide-hd,drive=disk" + ("" if "-kernel" in self.extra else ",bootindex=0")]
+
+    def prepare_qemu(self):
         kvm = self.accel == "kvm"
         argv = [self.qemu, "-accel", "kvm" if kvm else "tcg,thread=multi", "-M", "q35",
                 "-cpu", self.cpu or ("host" if kvm else QEMU_CPU), "-smp", str(self.cores),
                 "-m", f"{self.memory}M", "-nodefaults", "-display", "none", "-no-reboot",
-                "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}",
-                "-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
+                *self.qemu_boot(),
                 *(["-device", IOMMUS[self.iommu]] if self.iommu else []),
-                "-drive", f"id=disk,if=none,format=raw,snapshot=on,file={os.path.abspath(self.image)}",
-                "-device", "ide-hd,drive=disk" + ("" if "-kernel" in self.extra else ",bootindex=0"),
+                *self.qemu_disk(),
                 "-chardev", "stdio,id=serial,signal=off",
                 *(["-device", "pci-serial,chardev=serial"] if self.uart == "pci"
                   else ["-serial", "chardev:serial"]),
@@ -197,7 +210,7 @@ class Emulator:
         with open(self.path("bochsrc"), "w") as f:
             f.write(BOCHSRC.format(
                 memory=self.memory, host_memory=min(max(self.memory, 256), 1024), ovmf=OVMF_BOCHS,
-                vgabios=vgabios, cpu=self.cpu or BOCHS_CPU, cores=self.cores, ips=50000000,
+                vgabios=vgabios, cpu=self.cpu or BOCHS_CPU, cores=self.cores, ips=BOCHS_IPS,
                 port=port, clock=clock, extra="\n".join(self.extra)))
         with open(self.path("msrs.def"), "w") as f:
             for index, value in sorted((BOCHS_MSRS | self.msrs).items()):
