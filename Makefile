@@ -377,6 +377,51 @@ fuzz: fuzzers ## run each fuzzer for FUZZ_SECONDS (60)
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) --fuzz --fuzz-seconds $(FUZZ_SECONDS) $(K:%=-k %)
 
 #
+# Stock Linux with KVM, to be compared with: its own modules, a VMM of ours, and what a stock kernel
+# in one of its VMs runs. tests/lib/kvmhost.py boots it.
+#
+BENCH_KVM      := $(BUILD)/bench/kvm
+BENCH_KVM_SRCS := $(filter-out %/guest_init.c,$(wildcard tests/bench/kvm/*.c)) core/linux.c core/guest_acpi.c
+BENCH_KVM_OBJS := $(BENCH_KVM_SRCS:%.c=$(BENCH_KVM)/obj/%.o) $(BENCH_KVM)/obj/core/dsdt.S.o
+KVM_MODULES    := irqbypass kvm kvm-amd kvm-intel
+BENCH_KVM_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread $(INCLUDES)
+
+.PHONY: bench-kvm-files
+bench-kvm-files: $(BENCH_KVM)/vmm $(BENCH_KVM)/guest.img $(BENCH_KVM)/modules.unpacked
+
+$(BENCH_KVM)/obj/%.o: %.c $(FLAGS_STAMP)
+	$(call say,HOSTCC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_KVM_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BENCH_KVM)/obj/%.S.o: %.S $(BUILD)/dsdt.aml
+	$(call say,AS,$< (bench/kvm))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -I$(BUILD) -Wa,--noexecstack -c $< -o $@
+
+$(BENCH_KVM)/vmm: $(BENCH_KVM_OBJS)
+	$(call say,HOSTLD,bench/kvm/$(@F))
+	$(Q)$(CC) -static -pthread -o $@ $^
+
+$(BENCH_KVM)/guest/init: $(BENCH_KVM)/obj/tests/bench/kvm/guest_init.o
+	$(call say,HOSTLD,bench/kvm/guest/$(@F))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static -o $@ $^
+
+$(BENCH_KVM)/guest.img: tools/mkinitramfs $(BENCH_KVM)/guest/init
+	$(call say,CPIO,bench/kvm/$(@F))
+	$(Q)tools/mkinitramfs $@ /bin/busybox $(BENCH_KVM)/guest
+
+$(BENCH_KVM)/modules.unpacked: $(DEMO)/vmlinuz
+	$(call say,UNPACK,bench/kvm/modules)
+	$(Q)mkdir -p $(@D)/modules
+	$(Q)dpkg-deb --fsys-tarfile $$(ls $(CACHE)/linux-image-*.deb | tail -n 1) | \
+		tar -x -C $(@D)/modules --transform='s,.*/,,' --wildcards $(KVM_MODULES:%='*/%.ko')
+	$(Q)touch $@
+
+-include $(shell find $(BENCH_KVM)/obj -name '*.d' 2>/dev/null)
+
+#
 # Benchmarks of mm/ on this machine: in time, of the very objects that the hypervisor is made of;
 # and in instructions, with a compiler whose code is the same everywhere.
 #
@@ -433,7 +478,7 @@ bench-mm-baseline: $(BENCH_MM)/counts ## make today's counts the ones to compare
 # Tests and checks
 #
 ALL_C := $(sort $(wildcard $(HV_DIRS:%=%/*.[ch]) boot/*.[ch] include/*.h lib/*.[ch] \
-	tests/host/*.[ch] tests/bench/mm/*.[ch] tests/bench/guest/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
+	tests/host/*.[ch] tests/bench/mm/*.[ch] tests/bench/guest/*.[ch] tests/bench/kvm/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY   ?= clang-tidy-14
 FILE_LIMIT   := 262144
@@ -481,7 +526,7 @@ $(BENCH_BOOT).img: $(BENCH_BOOT)/root/init tools/mkinitramfs
 
 # Lamina, the bare machine and KVM by the same guest: docs/performance.md.
 BENCH = $(PYTHON) tests/bench/run.py --build $(BUILD)
-bench: $(TARGET_DEPS) $(BENCH_BOOT).img guests ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
+bench: $(TARGET_DEPS) $(BENCH_BOOT).img guests bench-kvm-files ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
 	$(Q)$(BENCH) $(K:%=-k %) $(ON:%=--on %)
 
 # Four cores unless CORES= says how many the machine has.
