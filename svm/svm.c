@@ -125,44 +125,14 @@ static enum status svm_vcpu_create(struct vcpu *v, struct page_budget *budget, h
 	return OK;
 }
 
-static void enter(struct vcpu *v, struct svm_cpu *p)
+hpa_t svm_run_begin(struct vcpu *v)
 {
-	struct svm_vcpu *s = svm_vcpu(v);
-	struct vmcb *b = &s->vmcb;
-
-	if (unlikely(b->control.int_state & INT_STATE_SHADOW) && svm_caps.no_shadow)
-		svm_repeat_sti(v);
-	svm_prepare_events(v);
-	asid_enter(&p->asid, s->flush, &b->control);
-	s->flush = false;
-	b->save.rax = v->gpr[GPR_RAX];
-	b->save.rsp = v->gpr[GPR_RSP];
-	b->save.rip = v->rip;
-	b->save.rflags = v->rflags;
-	v->in_exit = false;
-
-	svm_enter(v, s->vmcb_hpa, virt_to_hpa(p->host));
-
-	v->gpr[GPR_RAX] = b->save.rax;
-	v->gpr[GPR_RSP] = b->save.rsp;
-	v->rip = b->save.rip;
-	v->rflags = b->save.rflags;
-	v->in_exit = true;
-	/* From here on, what is changed in the VMCB says so itself. */
-	b->control.clean = svm_caps.clean_bits ? (uint32_t)CLEAN_ALL : 0;
-}
-
-static void svm_vcpu_run(struct vcpu *v)
-{
-	struct svm_cpu *p = v->cpu->vendor;
+	const struct svm_cpu *p = v->cpu->vendor;
+	hpa_t host = virt_to_hpa(p->host);
 
 	svm_clgi();
-	svm_vmsave(virt_to_hpa(p->host));
-	while (vcpu_before_entry(v)) {
-		enter(v, p);
-		svm_handle_exit(v);
-	}
-	svm_stgi();
+	svm_vmsave(host);
+	return host;
 }
 
 static void svm_set_x2apic(struct vcpu *v, bool on)

@@ -17,7 +17,7 @@ struct svm_caps {
 	bool flush_by_asid;
 	bool decode_assists;
 	bool lbrv;
-	bool clean_bits;
+	uint32_t clean; /* the clean bits that mean something, CLEAN_ALL or none */
 	bool vnmi;
 	bool spec_ctrl; /* the processor switches SPEC_CTRL with the VMCB */
 	bool cet_ss;    /* and the supervisor shadow stack */
@@ -53,14 +53,14 @@ struct svm_vcpu {
 	struct vmcb vmcb;
 	uint8_t msrpm[MSRPM_SIZE];
 
+	/* What each round looks at lies in one cache line. */
 	hpa_t vmcb_hpa;
-	uint64_t event;    /* goes to EVENTINJ at the next entry; 0: nothing */
-	uint64_t step_dr6; /* the guest's DR6, while nmi_step */
 	bool flush;        /* drop the guest's translations at the next entry */
 	bool nmi_pending;  /* a virtual NMI waits for the end of the previous one */
 	bool nmi_blocked;  /* the guest is in its NMI handler (until IRET); unused with vNMI */
 	bool nmi_step;     /* single-stepping over the IRET that ends NMI blocking */
 	bool step_hide_tf; /* RFLAGS.TF is ours, not the guest's */
+	uint64_t step_dr6; /* the guest's DR6, while nmi_step */
 };
 
 static inline struct svm_vcpu *svm_vcpu(const struct vcpu *v)
@@ -105,8 +105,8 @@ enum status svm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value) must_che
 void svm_inject_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error);
 void svm_inject_page_fault(struct vcpu *v, uint64_t gla, uint32_t error);
 void svm_inject_nmi(struct vcpu *v);
-void svm_save_interrupted_event(struct vcpu *v);
-void svm_prepare_events(struct vcpu *v); /* last thing before VMRUN */
+void svm_repeat_event(struct vcpu *v, uint64_t interrupted); /* EXITINTINFO, if valid */
+void svm_deliver_nmi(struct vcpu *v);                        /* nmi_pending, before VMRUN */
 void svm_iret_exit(struct vcpu *v);
 bool svm_step_exit(struct vcpu *v); /* true: the #DB was ours */
 
@@ -121,14 +121,24 @@ void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start);
 void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out);
 uint64_t svm_get_cr4(struct vcpu *v);
 bool svm_is_64bit(const struct svm_vcpu *s);
-void svm_skip_instruction(struct vcpu *v);
 
-/* svm_exit.c */
-void svm_handle_exit(struct vcpu *v);
+/*
+ * svm_skip.c: past the instruction that exited; svm_skip_opcode() knows which one it was: the bytes
+ * of its opcode, the first one lowest.
+ */
+void svm_skip_instruction(struct vcpu *v);
+void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length);
+
+/* svm_exit.c: both return the VMCB to enter with, or 0 if the run loop is to be left. */
+hpa_t svm_prepare_entry(struct vcpu *v);
+hpa_t svm_handle_exit(struct vcpu *v);
 const char *svm_exit_name(uint32_t raw);
 
-/* svm_entry.S: all with GIF = 0 but svm_stgi; physical addresses of VMCBs. */
-void svm_enter(struct vcpu *v, hpa_t guest, hpa_t host);
+/* svm.c: GIF = 0, and the hypervisor's registers into the VMCB whose address it returns. */
+hpa_t svm_run_begin(struct vcpu *v);
+
+/* svm_entry.S: all but the first and svm_stgi with GIF = 0; physical addresses of VMCBs. */
+void svm_vcpu_run(struct vcpu *v);
 void svm_vmsave(hpa_t vmcb);
 void svm_nmi_window(void); /* let pending NMIs and a redirected INIT in */
 void svm_stgi(void);

@@ -66,7 +66,7 @@ enum status svm_read_caps(void)
 	c->flush_by_asid = cpu_has(FEAT_SVM_FLUSH_ASID);
 	c->decode_assists = cpu_has(FEAT_SVM_DECODE);
 	c->lbrv = cpu_has(FEAT_SVM_LBRV);
-	c->clean_bits = cpu_has(FEAT_SVM_CLEAN_BITS);
+	c->clean = cpu_has(FEAT_SVM_CLEAN_BITS) ? (uint32_t)CLEAN_ALL : 0;
 	c->vnmi = cpu_has(FEAT_SVM_VNMI);
 	c->spec_ctrl = cpu_has(FEAT_SVM_SPEC_CTRL);
 	c->cet_ss = cpu_has(FEAT_CET_SS);
@@ -108,7 +108,7 @@ void svm_log_caps(void)
 	const struct flag used[] = {
 		{ true, "NPT" },
 		{ c->nrips, "NRIPS" },
-		{ c->clean_bits, "clean bits" },
+		{ c->clean != 0, "clean bits" },
 		{ c->flush_by_asid, "flush-by-ASID" },
 		{ c->decode_assists, "decode assists" },
 		{ c->lbrv, "LBR virtualization" },

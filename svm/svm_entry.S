@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * Into the guest and back, and the instructions of SVM that C has no word for. The global interrupt
- * flag is clear in the hypervisor's exit path: an NMI that comes meanwhile stays pending, and VMRUN,
- * which sets GIF, takes it at once as #VMEXIT(NMI) (APM vol. 2, 15.17). So there is no window in
- * which an NMI could be lost.
+ * The rounds of VMRUN and #VMEXIT, and the instructions of SVM that C has no word for. The rounds
+ * live in one function that never returns between an exit and the next entry: every RET that C
+ * executes after an exit then has a CALL that was executed after the exit, too, and is not predicted
+ * from return addresses that the guest left behind.
+ *
+ * The global interrupt flag is clear in the hypervisor's exit path: an NMI that comes meanwhile
+ * stays pending, and VMRUN, which sets GIF, takes it at once as #VMEXIT(NMI) (APM vol. 2, 15.17). So
+ * there is no window in which an NMI could be lost.
  */
 
 /* struct vcpu: gpr[] comes first, in the order of the hardware's encoding. */
@@ -26,17 +30,20 @@
 	.code64
 
 /*
- * void svm_enter(struct vcpu *v, hpa_t guest, hpa_t host)
+ * void svm_vcpu_run(struct vcpu *v)
  *
  * VMRUN switches CS, SS, DS, ES, GDTR, IDTR, CR0, CR3, CR4, EFER, RFLAGS, RIP, RSP and RAX by
  * itself; VMLOAD and VMSAVE do FS, GS, TR, LDTR, KernelGSBase and the MSRs of SYSCALL and SYSENTER
- * (APM vol. 2, 15.5). DR0-DR3, XCR0 and the vector registers stay the guest's: nothing here uses
- * them. GS base is the hypervisor's again before anything could need it.
+ * (APM vol. 2, 15.5). None of the three can be left out: the guest may have loaded any of these
+ * registers without an exit, and the hypervisor's own GS finds its data and TR the stacks of its
+ * exceptions. DR0-DR3, XCR0 and the vector registers stay the guest's: nothing here uses them.
+ *
+ * On the stack: the vCPU, the hypervisor's VMCB, a word that aligns.
  */
 	.balign	64
-	.globl	svm_enter
-	.type	svm_enter, @function
-svm_enter:
+	.globl	svm_vcpu_run
+	.type	svm_vcpu_run, @function
+svm_vcpu_run:
 	pushq	%rbp
 	movq	%rsp, %rbp
 	pushq	%rbx
@@ -44,10 +51,18 @@ svm_enter:
 	pushq	%r13
 	pushq	%r14
 	pushq	%r15
-	pushq	%rdx			/* host VMCB */
-	pushq	%rdi			/* vCPU */
+	subq	$24, %rsp
+	movq	%rdi, (%rsp)
+	call	svm_run_begin
+	movq	%rax, 8(%rsp)
+	movq	(%rsp), %rdi
+	call	svm_prepare_entry
 
-	movq	%rsi, %rax
+	/* RAX: the guest's VMCB, or 0. */
+.Lround:
+	testq	%rax, %rax
+	jz	.Lleave
+	movq	(%rsp), %rdi
 	vmload	%rax
 	movq	VCPU_RCX(%rdi), %rcx
 	movq	VCPU_RDX(%rdi), %rdx
@@ -72,9 +87,10 @@ svm_enter:
 	 */
 1:	vmsave	%rax
 	EXTABLE(1b, 1b)
-	xchgq	%rdi, (%rsp)		/* vCPU; the guest's RDI to the stack */
-	movq	8(%rsp), %rax
+	pushq	%rdi
+	movq	16(%rsp), %rax
 	vmload	%rax
+	movq	8(%rsp), %rdi
 	movq	%rcx, VCPU_RCX(%rdi)
 	movq	%rdx, VCPU_RDX(%rdi)
 	movq	%rbx, VCPU_RBX(%rdi)
@@ -91,12 +107,10 @@ svm_enter:
 	popq	%rax
 	movq	%rax, VCPU_RDI(%rdi)
 
-	/*
-	 * The guest's values are of no use to speculation in C, and the return addresses that it left
-	 * in the return stack buffer must not predict the RETs that follow: overwrite them. AMD's
-	 * buffers have 16 or 32 entries.
-	 */
+	/* The guest's values are of no use to speculation in C. */
+	xorl	%eax, %eax
 	xorl	%ebx, %ebx
+	xorl	%ecx, %ecx
 	xorl	%edx, %edx
 	xorl	%esi, %esi
 	xorl	%r8d, %r8d
@@ -107,6 +121,15 @@ svm_enter:
 	xorl	%r13d, %r13d
 	xorl	%r14d, %r14d
 	xorl	%r15d, %r15d
+	leaq	64(%rsp), %rbp		/* the frame of svm_vcpu_run, for backtraces */
+	call	svm_handle_exit
+	jmp	.Lround
+
+.Lleave:
+	/*
+	 * Our caller's CALLs are older than the guest's: overwrite the return stack buffer. AMD's
+	 * have 16 or 32 entries, and none of the guest's may be left.
+	 */
 	movl	$16, %ecx
 2:	call	3f
 	int3
@@ -116,16 +139,15 @@ svm_enter:
 	jnz	2b
 	addq	$(32 * 8), %rsp
 	lfence
-
-	popq	%rdx
+	addq	$24, %rsp
 	popq	%r15
 	popq	%r14
 	popq	%r13
 	popq	%r12
 	popq	%rbx
 	popq	%rbp
-	ret
-	.size	svm_enter, . - svm_enter
+	jmp	svm_stgi
+	.size	svm_vcpu_run, . - svm_vcpu_run
 
 /* void svm_vmsave(hpa_t vmcb) */
 	.balign	16

@@ -62,11 +62,12 @@ static void defer_interrupt(struct svm_vcpu *s, uint8_t vector)
 static bool combine(struct vcpu *v, uint8_t *vector, bool *has_error, uint32_t *error)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
-	uint8_t first = (uint8_t)(s->event & EVENT_VECTOR);
+	uint64_t pending = s->vmcb.control.event_inj;
+	uint8_t first = (uint8_t)(pending & EVENT_VECTOR);
 
-	if (!(s->event & EVENT_VALID))
+	if (!(pending & EVENT_VALID))
 		return true;
-	switch (s->event & EVENT_TYPE) {
+	switch (pending & EVENT_TYPE) {
 	case EVENT_TYPE_INTR:
 		defer_interrupt(s, first);
 		break;
@@ -94,7 +95,7 @@ void svm_inject_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32
 		return;
 	if (!(BIT(vector) & NO_FAULT))
 		v->rflags |= RFLAGS_RF; /* as a fault pushes it: APM vol. 2, 3.1.6 */
-	svm_vcpu(v)->event = event(EVENT_TYPE_EXC, vector, has_error, error);
+	svm_vcpu(v)->vmcb.control.event_inj = event(EVENT_TYPE_EXC, vector, has_error, error);
 }
 
 void svm_inject_page_fault(struct vcpu *v, uint64_t gla, uint32_t error)
@@ -123,16 +124,11 @@ void svm_inject_nmi(struct vcpu *v)
  * it again. An INTn, INT3 or INTO is not repeated, because RIP still points at the instruction. One
  * processor model reports interrupts and NMIs as exceptions; their vectors give them away.
  */
-void svm_save_interrupted_event(struct vcpu *v)
+void svm_repeat_event(struct vcpu *v, uint64_t interrupted)
 {
-	struct svm_vcpu *s = svm_vcpu(v);
-	uint64_t e = s->vmcb.control.exit_int_info;
-	uint8_t vector = (uint8_t)(e & EVENT_VECTOR);
-	uint64_t type = e & EVENT_TYPE;
+	uint8_t vector = (uint8_t)(interrupted & EVENT_VECTOR);
+	uint64_t type = interrupted & EVENT_TYPE;
 
-	s->event = 0;
-	if (likely(!(e & EVENT_VALID)))
-		return;
 	if (type == EVENT_TYPE_SOFT)
 		return;
 	if (type == EVENT_TYPE_EXC) {
@@ -143,22 +139,21 @@ void svm_save_interrupted_event(struct vcpu *v)
 		else if (vector >= VEC_EXCEPTIONS)
 			type = EVENT_TYPE_INTR;
 	}
-	s->event = event(type, vector, type == EVENT_TYPE_EXC && (e & EVENT_ERROR),
-			 (uint32_t)(e >> EVENT_ERR_SHIFT));
+	svm_vcpu(v)->vmcb.control.event_inj =
+		event(type, vector, type == EVENT_TYPE_EXC && (interrupted & EVENT_ERROR),
+		      (uint32_t)(interrupted >> EVENT_ERR_SHIFT));
 }
 
-void svm_prepare_events(struct vcpu *v)
+void svm_deliver_nmi(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
 
-	if (unlikely(s->nmi_pending && !s->nmi_blocked && !(s->event & EVENT_VALID))) {
-		s->nmi_pending = false;
-		s->event = event(EVENT_TYPE_NMI, VEC_NMI, false, 0);
-		/* EVENTINJ does not mask further NMIs (15.20): IRET tells when the handler ends. */
-		block_nmi(s, true);
-	}
-	s->vmcb.control.event_inj = s->event;
-	s->event = 0;
+	if (s->nmi_blocked || (s->vmcb.control.event_inj & EVENT_VALID))
+		return;
+	s->nmi_pending = false;
+	s->vmcb.control.event_inj = event(EVENT_TYPE_NMI, VEC_NMI, false, 0);
+	/* EVENTINJ does not mask further NMIs (15.20): IRET tells when the handler ends. */
+	block_nmi(s, true);
 }
 
 /*

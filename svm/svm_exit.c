@@ -23,54 +23,60 @@ static void exit_skip(struct vcpu *v)
 	svm_skip_instruction(v);
 }
 
+/* The bytes of opcodes, the first one lowest. */
+#define OPCODE_CPUID   0xa20fu
+#define OPCODE_RDMSR   0x320fu
+#define OPCODE_WRMSR   0x300fu
+#define OPCODE_VMMCALL 0xd9010fu
+#define OPCODE_XSETBV  0xd1010fu
+
 /* The reason is gone by the time the exit is seen: enter again. */
 static void exit_again(struct vcpu *v)
 {
 	(void)v;
 }
 
-/* Skip what was emulated, or raise #GP(0). */
-static void finish(struct vcpu *v, enum status s)
+static void exit_xsetbv(struct vcpu *v)
 {
-	if (s == OK)
-		svm_skip_instruction(v);
+	/* The intercept has priority over the check of CPL (APM vol. 2, table 15-7). */
+	if (svm_vcpu(v)->vmcb.save.cpl == 0 && vcpu_xsetbv(v) == OK)
+		svm_skip_opcode(v, OPCODE_XSETBV, 3);
 	else
 		exit_protection(v);
 }
 
 static void exit_cpuid(struct vcpu *v)
 {
+	vcpu_exit_begin(v, EXIT_CPUID, SVM_EXIT_CPUID, v->gpr[GPR_RAX]);
 	vcpu_cpuid(v);
-	svm_skip_instruction(v);
+	svm_skip_opcode(v, OPCODE_CPUID, 2);
+	vcpu_exit_end(v, EXIT_CPUID);
 }
 
-static void exit_msr(struct vcpu *v)
+static void exit_msr(struct vcpu *v, bool write)
 {
-	bool write = svm_vcpu(v)->vmcb.control.exit_info1 & 1;
+	enum exit_class class = write ? EXIT_WRMSR : EXIT_RDMSR;
 
-	finish(v, write ? vcpu_wrmsr(v) : vcpu_rdmsr(v));
-}
-
-static void exit_xsetbv(struct vcpu *v)
-{
-	/* The intercept has priority over the check of CPL (APM vol. 2, table 15-7). */
-	if (svm_vcpu(v)->vmcb.save.cpl != 0)
-		exit_protection(v);
+	vcpu_exit_begin(v, class, SVM_EXIT_MSR, v->gpr[GPR_RCX]);
+	if ((write ? vcpu_wrmsr(v) : vcpu_rdmsr(v)) == OK)
+		svm_skip_opcode(v, write ? OPCODE_WRMSR : OPCODE_RDMSR, 2);
 	else
-		finish(v, vcpu_xsetbv(v));
+		exit_protection(v);
+	vcpu_exit_end(v, class);
 }
 
 static void exit_vmmcall(struct vcpu *v)
 {
+	vcpu_exit_begin(v, EXIT_HYPERCALL, SVM_EXIT_VMMCALL, v->gpr[GPR_RAX]);
 	if (vcpu_hypercall(v) == OK)
-		svm_skip_instruction(v);
+		svm_skip_opcode(v, OPCODE_VMMCALL, 3);
 	else
 		exit_undefined(v);
+	vcpu_exit_end(v, EXIT_HYPERCALL);
 }
 
-static void exit_ioio(struct vcpu *v)
+static void exit_ioio(struct vcpu *v, uint64_t info)
 {
-	uint64_t info = svm_vcpu(v)->vmcb.control.exit_info1;
 	struct pio_exit e = {
 		.port = (uint16_t)(info >> IOIO_PORT_SHIFT),
 		.size = (uint8_t)((info >> IOIO_SIZE_SHIFT) & 7),
@@ -80,33 +86,38 @@ static void exit_ioio(struct vcpu *v)
 		.segment = 0xff,
 	};
 
-	if (e.string && svm_caps.decode_assists) {
+	if (unlikely(e.string) && svm_caps.decode_assists) {
 		e.address_size = (uint8_t)(((info >> IOIO_ADDRESS_SHIFT) & 7) * 2);
 		e.segment = (uint8_t)((info >> IOIO_SEGMENT_SHIFT) & 7);
 	}
+	vcpu_exit_begin(v, EXIT_PIO, SVM_EXIT_IOIO, info);
 	vcpu_pio(v, &e);
+	vcpu_exit_end(v, EXIT_PIO);
 }
 
-static void exit_npf(struct vcpu *v)
+static void exit_npf(struct vcpu *v, const struct vmcb_control *c)
 {
-	const struct vmcb_control *c = &svm_vcpu(v)->vmcb.control;
 	uint64_t info = c->exit_info1;
-	struct tdp_exit e = {
-		.gpa = GPA(c->exit_info2),
-		.write = info & NPF_W,
-		.fetch = info & NPF_FETCH,
-		.read = !(info & (NPF_W | NPF_FETCH)),
-		.in_page_walk = info & NPF_WALK,
-		.misconfig = info & NPF_RSVD,
-		.in_event = c->exit_int_info & EVENT_VALID,
-	};
+	struct tdp_exit e;
 
+	/* Field by field: the bytes of `insn` need no value. */
+	e.gpa = GPA(c->exit_info2);
+	e.write = info & NPF_W;
+	e.fetch = info & NPF_FETCH;
+	e.read = !(info & (NPF_W | NPF_FETCH));
+	e.in_page_walk = info & NPF_WALK;
+	e.untold = false;
+	e.misconfig = info & NPF_RSVD;
+	e.in_event = c->exit_int_info & EVENT_VALID;
+	e.insn_len = 0;
 	/* Zero bytes are no instruction: erratum 1096 (family 17h with SMAP) delivers none, either. */
 	if (svm_caps.decode_assists && !e.fetch && c->insn_len <= sizeof(e.insn)) {
 		e.insn_len = c->insn_len;
 		memcpy(e.insn, c->insn, sizeof(e.insn));
 	}
+	vcpu_exit_begin(v, EXIT_TDP, SVM_EXIT_NPF, e.gpa.v);
 	vcpu_tdp_fault(v, &e);
+	vcpu_exit_end(v, EXIT_TDP);
 }
 
 static void exit_nmi(struct vcpu *v)
@@ -200,7 +211,7 @@ static void exit_unexpected(struct vcpu *v)
 
 struct exit_entry {
 	const char *name;
-	void (*handle)(struct vcpu *v);
+	void (*handle)(struct vcpu *v); /* NULL: svm_handle_exit() knows it itself */
 	enum exit_class class;
 };
 
@@ -219,16 +230,16 @@ static const struct exit_entry exits[] = {
 	EXIT(NMI, exit_nmi, EXIT_NMI),
 	EXIT(INIT, exit_init, EXIT_INIT_SIGNAL),
 	EXIT(RDPMC, exit_protection, EXIT_DENIED),
-	EXIT(CPUID, exit_cpuid, EXIT_CPUID),
+	EXIT(CPUID, NULL, EXIT_CPUID),
 	EXIT(IRET, svm_iret_exit, EXIT_NMI_WINDOW),
 	EXIT(INVD, exit_skip, EXIT_CACHE),
 	EXIT(INVLPGA, exit_undefined, EXIT_DENIED),
-	EXIT(IOIO, exit_ioio, EXIT_PIO),
-	EXIT(MSR, exit_msr, EXIT_RDMSR),
+	EXIT(IOIO, NULL, EXIT_PIO),
+	EXIT(MSR, NULL, EXIT_RDMSR),
 	EXIT(FERR_FREEZE, exit_again, EXIT_OTHER),
 	EXIT(SHUTDOWN, exit_shutdown, EXIT_SHUTDOWN),
 	EXIT(VMRUN, exit_undefined, EXIT_DENIED),
-	EXIT(VMMCALL, exit_vmmcall, EXIT_HYPERCALL),
+	EXIT(VMMCALL, NULL, EXIT_HYPERCALL),
 	EXIT(VMLOAD, exit_undefined, EXIT_DENIED),
 	EXIT(VMSAVE, exit_undefined, EXIT_DENIED),
 	EXIT(STGI, exit_undefined, EXIT_DENIED),
@@ -247,11 +258,11 @@ static const struct exit_entry exits[] = {
 
 static const struct exit_entry *find_exit(uint32_t code)
 {
-	static const struct exit_entry npf = { "NPF", exit_npf, EXIT_TDP };
+	static const struct exit_entry npf = { "NPF", NULL, EXIT_TDP };
 	static const struct exit_entry exception = { "EXCEPTION", exit_exception, EXIT_EXCEPTION };
 	static const struct exit_entry invalid = { "INVALID", exit_invalid, EXIT_INVALID };
 
-	if (code - FIRST_EXIT < ARRAY_SIZE(exits) && exits[code - FIRST_EXIT].handle)
+	if (code - FIRST_EXIT < ARRAY_SIZE(exits) && exits[code - FIRST_EXIT].name)
 		return &exits[code - FIRST_EXIT];
 	if (code == SVM_EXIT_NPF)
 		return &npf;
@@ -267,17 +278,77 @@ const char *svm_exit_name(uint32_t raw)
 	return find_exit(raw)->name;
 }
 
-void svm_handle_exit(struct vcpu *v)
+/* The exits that no guest takes often. */
+static noinline void handle_rare(struct vcpu *v, uint32_t code)
 {
-	const struct vmcb_control *c = &svm_vcpu(v)->vmcb.control;
-	uint32_t code = (uint32_t)c->exit_code;
 	const struct exit_entry *e = find_exit(code);
-	enum exit_class class = e->class;
 
-	if (class == EXIT_RDMSR && (c->exit_info1 & 1))
-		class = EXIT_WRMSR;
-	vcpu_exit_begin(v, class, code, code == SVM_EXIT_NPF ? c->exit_info2 : c->exit_info1);
-	svm_save_interrupted_event(v);
+	vcpu_exit_begin(v, e->class, code, svm_vcpu(v)->vmcb.control.exit_info1);
 	e->handle(v);
-	vcpu_exit_end(v, class);
+	vcpu_exit_end(v, e->class);
+}
+
+hpa_t svm_prepare_entry(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_vcpu(v);
+	struct vmcb *b = &s->vmcb;
+
+	v->in_exit = false;
+	if (!vcpu_before_entry(v))
+		return HPA(0);
+	if (unlikely(b->control.int_state & INT_STATE_SHADOW) && svm_caps.no_shadow)
+		svm_repeat_sti(v);
+	if (unlikely(s->nmi_pending))
+		svm_deliver_nmi(v);
+	if (unlikely(s->flush)) {
+		struct svm_cpu *p = v->cpu->vendor;
+
+		asid_enter(&p->asid, true, &b->control);
+		s->flush = false;
+	}
+	b->save.rax = v->gpr[GPR_RAX];
+	b->save.rsp = v->gpr[GPR_RSP];
+	b->save.rip = v->rip;
+	b->save.rflags = v->rflags;
+	return s->vmcb_hpa;
+}
+
+hpa_t svm_handle_exit(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_vcpu(v);
+	struct vmcb *b = &s->vmcb;
+	uint32_t code = (uint32_t)b->control.exit_code;
+
+	v->in_exit = true;
+	v->gpr[GPR_RAX] = b->save.rax;
+	v->gpr[GPR_RSP] = b->save.rsp;
+	v->rip = b->save.rip;
+	v->rflags = b->save.rflags;
+	/* Commands, which have been carried out. */
+	b->control.event_inj = 0;
+	b->control.tlb_control = TLB_CONTROL_NOTHING;
+	/* From here on, what is changed in the VMCB says so itself. */
+	b->control.clean = svm_caps.clean;
+	if (unlikely(b->control.exit_int_info & EVENT_VALID))
+		svm_repeat_event(v, b->control.exit_int_info);
+	switch (code) {
+	case SVM_EXIT_IOIO:
+		exit_ioio(v, b->control.exit_info1);
+		break;
+	case SVM_EXIT_MSR:
+		exit_msr(v, b->control.exit_info1 & 1);
+		break;
+	case SVM_EXIT_NPF:
+		exit_npf(v, &b->control);
+		break;
+	case SVM_EXIT_CPUID:
+		exit_cpuid(v);
+		break;
+	case SVM_EXIT_VMMCALL:
+		exit_vmmcall(v);
+		break;
+	default:
+		handle_rare(v, code);
+	}
+	return svm_prepare_entry(v);
 }

@@ -23,7 +23,8 @@ void svm_repeat_sti(struct vcpu *v)
 	gpa_t gpa;
 
 	/* A single-stepping guest would see the STI twice. An event goes first, shadow or not. */
-	if ((v->rflags & (RFLAGS_IF | RFLAGS_TF)) != RFLAGS_IF || (s->event & EVENT_VALID))
+	if ((v->rflags & (RFLAGS_IF | RFLAGS_TF)) != RFLAGS_IF ||
+	    (s->vmcb.control.event_inj & EVENT_VALID))
 		return;
 	svm_get_sregs(v, &sregs);
 	if (sregs.cpl != 0)

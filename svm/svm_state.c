@@ -17,8 +17,6 @@
 #define ATTR_TSS     0x08b /* busy */
 #define ATTR_L       BIT(9)
 
-#define MAX_INSN 15
-
 bool svm_is_64bit(const struct svm_vcpu *s)
 {
 	return (s->vmcb.save.efer & EFER_LMA) && (s->vmcb.save.cs.attrib & ATTR_L);
@@ -98,7 +96,7 @@ void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start)
 	else
 		start_real_mode(v, start);
 
-	s->event = 0;
+	s->vmcb.control.event_inj = 0;
 	s->nmi_pending = s->nmi_blocked = s->nmi_step = s->step_hide_tf = false;
 	s->flush = true; /* translations of the guest's former life */
 	s->vmcb.control.intercept[0] &= ~(uint32_t)INTERCEPT_IRET;
@@ -155,47 +153,4 @@ void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out)
 	from_vmcb(&out->seg[SEG_GS], &b->gs);
 	from_vmcb(&out->seg[SEG_LDTR], &b->ldtr);
 	from_vmcb(&out->seg[SEG_TR], &b->tr);
-}
-
-/*
- * nRIP is defined for instruction intercepts (APM vol. 2, 15.7.1). For other exits, nested page
- * faults above all, some processors leave something plausible in it.
- */
-static bool next_rip_valid(const struct vmcb_control *c)
-{
-	uint32_t code = (uint32_t)c->exit_code;
-
-	return svm_caps.nrips && code >= SVM_EXIT_RDTSC && code <= SVM_EXIT_RDPRU &&
-	       code != SVM_EXIT_SHUTDOWN && code != SVM_EXIT_TASK_SWITCH &&
-	       code != SVM_EXIT_FERR_FREEZE;
-}
-
-static uint64_t next_rip(struct vcpu *v)
-{
-	const struct vmcb_control *c = &svm_vcpu(v)->vmcb.control;
-
-	if (v->insn_length)
-		return v->rip + v->insn_length;
-	if ((uint32_t)c->exit_code == SVM_EXIT_IOIO)
-		return c->exit_info2;
-	if (next_rip_valid(c) && c->next_rip - v->rip <= MAX_INSN && c->next_rip != v->rip)
-		return c->next_rip;
-	return v->rip + vcpu_instruction_length(v);
-}
-
-void svm_skip_instruction(struct vcpu *v)
-{
-	struct svm_vcpu *s = svm_vcpu(v);
-
-	v->rip = next_rip(v);
-	if (!svm_is_64bit(s))
-		v->rip &= 0xffffffff;
-	v->rflags &= ~(uint64_t)RFLAGS_RF;
-	/* The shadow of STI or MOV SS lasts for one instruction, which this was. */
-	s->vmcb.control.int_state &= ~INT_STATE_SHADOW;
-	if (unlikely(v->rflags & RFLAGS_TF) && !s->nmi_step) {
-		s->vmcb.save.dr6 |= BIT(14); /* BS: the guest single-steps */
-		svm_dirty(s, CLEAN_DR);
-		svm_inject_exception(v, VEC_DB, false, 0);
-	}
 }

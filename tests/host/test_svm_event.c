@@ -36,13 +36,26 @@ static int setup(void **state)
 	return 0;
 }
 
+/* What svm_handle_exit() and svm_prepare_entry() do about events; test_svm_exit sees to that. */
+static void exit_with(uint64_t interrupted)
+{
+	hw.vmcb.control.event_inj = 0;
+	if (interrupted & EVENT_VALID)
+		svm_repeat_event(&vcpu, interrupted);
+}
+
+static uint64_t entry(void)
+{
+	if (hw.nmi_pending)
+		svm_deliver_nmi(&vcpu);
+	return hw.vmcb.control.event_inj;
+}
+
 /* An exit with this in EXITINTINFO, then the next entry: what EVENTINJ gets. */
 static uint64_t again(uint64_t interrupted)
 {
-	hw.vmcb.control.exit_int_info = interrupted;
-	svm_save_interrupted_event(&vcpu);
-	svm_prepare_events(&vcpu);
-	return hw.vmcb.control.event_inj;
+	exit_with(interrupted);
+	return entry();
 }
 
 static void nothing_interrupted_injects_nothing(void **state)
@@ -85,11 +98,9 @@ static void wrong_types_are_put_right(void **state)
 
 static uint64_t exception_during(uint64_t interrupted, uint8_t vector, bool has_error)
 {
-	hw.vmcb.control.exit_int_info = interrupted;
-	svm_save_interrupted_event(&vcpu);
+	exit_with(interrupted);
 	svm_inject_exception(&vcpu, vector, has_error, 0);
-	svm_prepare_events(&vcpu);
-	return hw.vmcb.control.event_inj;
+	return entry();
 }
 
 static void double_and_triple_faults(void **state)
@@ -195,7 +206,6 @@ static void page_fault_sets_cr2(void **state)
 	(void)state;
 	hw.vmcb.control.clean = (uint32_t)CLEAN_ALL;
 	svm_inject_page_fault(&vcpu, 0x123000, 6);
-	svm_prepare_events(&vcpu);
 	assert_int_equal(hw.vmcb.save.cr2, 0x123000);
 	assert_false(hw.vmcb.control.clean & CLEAN_CR2);
 	assert_int_equal(hw.vmcb.control.event_inj, EVENT_VALID | EVENT_TYPE_EXC | EVENT_ERROR |

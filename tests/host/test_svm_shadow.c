@@ -121,9 +121,9 @@ static void nothing_a_guest_could_notice(void **state)
 	cpl = 3;
 	assert_untouched(START + 1, vcpu.rflags);
 	setup(state);
-	hw.event = EVENT_VALID | EVENT_TYPE_EXC | VEC_PF;
+	hw.vmcb.control.event_inj = EVENT_VALID | EVENT_TYPE_EXC | VEC_PF;
 	assert_untouched(START + 1, vcpu.rflags);
-	assert_int_equal(hw.event, EVENT_VALID | EVENT_TYPE_EXC | VEC_PF);
+	assert_int_equal(hw.vmcb.control.event_inj, EVENT_VALID | EVENT_TYPE_EXC | VEC_PF);
 }
 
 /* A guest may change its tables under the instruction that it executes. */
@@ -135,7 +135,7 @@ static void unreadable_code_is_no_fault(void **state)
 	unmapped = false;
 	no_memory = true;
 	assert_untouched(START + 1, vcpu.rflags);
-	assert_int_equal(hw.event, 0);
+	assert_int_equal(hw.vmcb.control.event_inj, 0);
 }
 
 int main(void)

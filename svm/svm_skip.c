@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Past the instruction that exited, on processors that tell where it ends and on others. */
+#include <string.h>
+
+#include "svm/svm.h"
+#include "x86/regs.h"
+
+#define MAX_INSN 15
+
+/*
+ * nRIP is defined for instruction intercepts (APM vol. 2, 15.7.1). For other exits, nested page
+ * faults above all, some processors leave something plausible in it.
+ */
+static bool next_rip_valid(const struct vmcb_control *c, uint64_t rip)
+{
+	uint32_t code = (uint32_t)c->exit_code;
+
+	return svm_caps.nrips && code >= SVM_EXIT_RDTSC && code <= SVM_EXIT_RDPRU &&
+	       code != SVM_EXIT_SHUTDOWN && code != SVM_EXIT_TASK_SWITCH &&
+	       code != SVM_EXIT_FERR_FREEZE && c->next_rip - rip <= MAX_INSN && c->next_rip != rip;
+}
+
+/*
+ * Is the instruction at RIP just these bytes? False may also mean that it takes more to find that
+ * out: the modes in which operating systems run are enough here. An opcode that another core writes
+ * in this moment may be missed; then the decoder looks again.
+ */
+static bool is_at_rip(struct vcpu *v, bool mode64, uint32_t opcode, unsigned length)
+{
+	const struct vmcb_save *b = &svm_vcpu(v)->vmcb.save;
+	const uint8_t *code;
+	uint32_t found;
+
+	if (!mode64 || (b->cr4 & CR4_LA57) || (v->rip & ~PAGE_MASK) > PAGE_SIZE - sizeof(found))
+		return false;
+	code = fetch_begin(v, b->cr3, v->rip);
+	if (!code)
+		return false;
+	memcpy(&found, code, sizeof(found));
+	fetch_end();
+	return (found ^ opcode) << (32 - 8 * length) == 0;
+}
+
+static void advance(struct vcpu *v, bool mode64, uint64_t rip)
+{
+	struct svm_vcpu *s = svm_vcpu(v);
+
+	v->rip = mode64 ? rip : (uint32_t)rip;
+	v->rflags &= ~(uint64_t)RFLAGS_RF;
+	/* The shadow of STI or MOV SS lasts for one instruction, which this was. */
+	s->vmcb.control.int_state &= ~INT_STATE_SHADOW;
+	if (unlikely(v->rflags & RFLAGS_TF) && !s->nmi_step) {
+		s->vmcb.save.dr6 |= BIT(14); /* BS: the guest single-steps */
+		svm_dirty(s, CLEAN_DR);
+		svm_inject_exception(v, VEC_DB, false, 0);
+	}
+}
+
+void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length)
+{
+	const struct svm_vcpu *s = svm_vcpu(v);
+	bool mode64 = svm_is_64bit(s);
+	uint64_t rip;
+
+	if (next_rip_valid(&s->vmcb.control, v->rip))
+		rip = s->vmcb.control.next_rip;
+	else if (likely(is_at_rip(v, mode64, opcode, length)))
+		rip = v->rip + length;
+	else
+		rip = v->rip + vcpu_instruction_length(v);
+	advance(v, mode64, rip);
+}
+
+void svm_skip_instruction(struct vcpu *v)
+{
+	const struct svm_vcpu *s = svm_vcpu(v);
+	const struct vmcb_control *c = &s->vmcb.control;
+	uint64_t rip;
+
+	if (v->insn_length)
+		rip = v->rip + v->insn_length;
+	else if ((uint32_t)c->exit_code == SVM_EXIT_IOIO)
+		rip = c->exit_info2;
+	else if (next_rip_valid(c, v->rip))
+		rip = c->next_rip;
+	else
+		rip = v->rip + vcpu_instruction_length(v);
+	advance(v, svm_is_64bit(s), rip);
+}
