@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/fetch.h"
 
-#include "core/guest.h"
 #include "core/window.h"
-#include "mm/mm_host.h"
 
 /* Entries of four-level paging: APM vol. 2, 5.3; SDM vol. 3, 4.5. */
 #define PTE_P    BIT(0)
 #define PTE_PS   BIT(7)
 #define PTE_ADDR BITS(51, 12)
-
-#define KEY_VALID 1ull
 
 /* The guest's memory at `gpa` through that window, or NULL. */
 static const void *show(const struct slot_set *set, enum window_slot window, uint64_t gpa)
@@ -24,9 +20,9 @@ static const void *show(const struct slot_set *set, enum window_slot window, uin
 	return window_map(window, HPA(pfn_to_hpa(slot_pfn(s, gfn)).v + (gpa & ~PAGE_MASK)));
 }
 
-/* Walk, and leave everything in view that it went through. */
-static bool walk(struct fetch_view *f, const struct slot_set *set, uint64_t cr3, uint64_t gla)
+bool fetch_walk(struct vcpu *v, const struct slot_set *set, uint64_t cr3, uint64_t gla)
 {
+	struct fetch_view *f = &v->fetch;
 	uint64_t table = cr3 & PTE_ADDR;
 
 	f->key = 0;
@@ -60,37 +56,6 @@ static bool walk(struct fetch_view *f, const struct slot_set *set, uint64_t cr3,
 		return false;
 	f->cr3 = cr3;
 	f->version = set->version;
-	f->key = (gla & PAGE_MASK) | KEY_VALID;
+	f->key = (gla & PAGE_MASK) | FETCH_KEY_VALID;
 	return true;
-}
-
-static bool in_view(const struct fetch_view *f, const struct slot_set *set, uint64_t cr3,
-		    uint64_t gla)
-{
-	if (f->key != ((gla & PAGE_MASK) | KEY_VALID) || f->cr3 != cr3 ||
-	    f->version != set->version)
-		return false;
-	for (unsigned i = 0; i < FETCH_LEVELS; i++) {
-		if (*f->step[i].entry != f->step[i].value)
-			return false;
-	}
-	return true;
-}
-
-const uint8_t *fetch_begin(struct vcpu *v, uint64_t cr3, uint64_t gla)
-{
-	struct fetch_view *f = &v->fetch;
-	const struct slot_set *set;
-
-	mm_read_begin();
-	set = tdp_slots(&v->guest->tdp);
-	if (likely(in_view(f, set, cr3, gla)) || walk(f, set, cr3, gla))
-		return f->page + (gla & ~PAGE_MASK);
-	mm_read_end();
-	return NULL;
-}
-
-void fetch_end(void)
-{
-	mm_read_end();
 }

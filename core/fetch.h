@@ -2,29 +2,23 @@
 #ifndef LAMINA_CORE_FETCH_H
 #define LAMINA_CORE_FETCH_H
 
-#include "types.h"
+#include "core/guest.h"
+#include "core/read_section.h"
+#include "core/vcpu.h"
 
-struct vcpu;
+/* A walk, after which everything that it went through is in view. In a read section. */
+bool fetch_walk(struct vcpu *v, const struct slot_set *set, uint64_t cr3, uint64_t gla) must_check;
 
-/*
- * The bytes at the guest's instruction pointer, for exits that come from the same few places again
- * and again. Each entry of the guest's page tables that the last walk went through stays in view by
- * a window of its own, and so does the page of code. If all of them are what they were, so is the
- * translation: a comparison for each level is as good as a new walk, and nothing that the guest
- * changes goes unseen, whether it flushes a TLB or not.
- */
-#define FETCH_LEVELS 4
-
-struct fetch_view {
-	uint64_t key;     /* linear page, bit 0 set; 0: nothing in view */
-	uint64_t cr3;     /* as in the register */
-	uint64_t version; /* of the slots by which the windows were pointed */
-	struct {
-		const volatile uint64_t *entry; /* of level 4 first */
-		uint64_t value;
-	} step[FETCH_LEVELS];
-	const uint8_t *page; /* the code */
-};
+static inline bool fetch_in_view(const struct fetch_view *f, const struct slot_set *set,
+				 uint64_t cr3, uint64_t gla)
+{
+	if (f->key != ((gla & PAGE_MASK) | FETCH_KEY_VALID) || f->cr3 != cr3 ||
+	    f->version != set->version)
+		return false;
+	_Static_assert(FETCH_LEVELS == 4, "one comparison for each");
+	return *f->step[0].entry == f->step[0].value && *f->step[1].entry == f->step[1].value &&
+	       *f->step[2].entry == f->step[2].value && *f->step[3].entry == f->step[3].value;
+}
 
 /*
  * Begin a read section (mm/mm_host.h), in which the rest of the page behind the address returned
@@ -32,7 +26,21 @@ struct fetch_view {
  * on its core. Its own fetch from there has just succeeded, so rights and accessed bits are not
  * looked at again. NULL, and no section: it is not mapped, or not in memory of the guest.
  */
-const uint8_t *fetch_begin(struct vcpu *v, uint64_t cr3, uint64_t gla);
-void fetch_end(void);
+static inline const uint8_t *fetch_begin(struct vcpu *v, uint64_t cr3, uint64_t gla)
+{
+	const struct slot_set *set;
+
+	read_section_begin(v->cpu);
+	set = tdp_slots(&v->guest->tdp);
+	if (likely(fetch_in_view(&v->fetch, set, cr3, gla)) || fetch_walk(v, set, cr3, gla))
+		return v->fetch.page + (gla & ~PAGE_MASK);
+	read_section_end(v->cpu);
+	return NULL;
+}
+
+static inline void fetch_end(struct vcpu *v)
+{
+	read_section_end(v->cpu);
+}
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "core/guest.h"
 #include "core/passthrough.h"
+#include "core/read_section.h"
 #include "core/smp.h"
 #include "core/vcpu.h"
 #include "panic.h"
@@ -24,11 +25,6 @@
  */
 #define LEAVE_TIMEOUT_US 5000000
 #define KICK_AGAIN_US    1000
-
-/* Odd while the core is in a read section; written by that core only. */
-static struct {
-	uint64_t sequence;
-} aligned(64) readers[CONFIG_MAX_CPUS];
 
 void *mm_alloc(struct page_budget *budget, unsigned pages)
 {
@@ -104,33 +100,34 @@ void mm_release(void *host)
 }
 
 /*
- * Returns when the section that had begun on core `i`, if any, has ended. Sections are short and
+ * Returns when the section that had begun on the core, if any, has ended. Sections are short and
  * wait for nothing, but a core may be taken away from us in one, as in the guest.
  */
-static void wait_for_reader(uint32_t i)
+static void wait_for_reader(const struct cpu *c)
 {
-	uint64_t seen = __atomic_load_n(&readers[i].sequence, __ATOMIC_ACQUIRE);
+	uint64_t seen = __atomic_load_n(&c->read_sequence, __ATOMIC_ACQUIRE);
 	uint64_t start = rdtsc();
 
 	if (!(seen & 1))
 		return;
-	while (__atomic_load_n(&readers[i].sequence, __ATOMIC_ACQUIRE) == seen) {
+	while (__atomic_load_n(&c->read_sequence, __ATOMIC_ACQUIRE) == seen) {
 		if (tsc_to_us(rdtsc() - start) > LEAVE_TIMEOUT_US)
-			panic("core %" PRIu32 " does not end its read section", i);
+			panic("core %" PRIu32 " does not end its read section", c->index);
 		cpu_pause();
 	}
 }
 
 static void wait_for_readers(void)
 {
-	uint32_t self = this_cpu()->index;
+	const struct cpu *self = this_cpu();
+	struct cpu *c;
 	uint32_t i;
 
 	/* Orders the stores that unpublished something before the looks below. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (i = 0; i < cpu_count; i++)
-		if (i != self)
-			wait_for_reader(i);
+	for_each_cpu (c, i)
+		if (c != self)
+			wait_for_reader(c);
 }
 
 void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsigned count)
@@ -156,16 +153,12 @@ void mm_flush(void *host, unsigned views, const struct gfn_range *ranges, unsign
 
 void mm_read_begin(void)
 {
-	uint64_t *sequence = &readers[this_cpu()->index].sequence;
-
-	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_SEQ_CST);
+	read_section_begin(this_cpu());
 }
 
 void mm_read_end(void)
 {
-	uint64_t *sequence = &readers[this_cpu()->index].sequence;
-
-	__atomic_store_n(sequence, *sequence + 1, __ATOMIC_RELEASE);
+	read_section_end(this_cpu());
 }
 
 void mm_hyp_invalidate(uint64_t va, uint64_t size)

@@ -2,7 +2,6 @@
 #ifndef LAMINA_CORE_VCPU_H
 #define LAMINA_CORE_VCPU_H
 
-#include "core/fetch.h"
 #include "core/cpuid.h"
 #include "core/msr.h"
 #include "types.h"
@@ -157,6 +156,27 @@ struct device_translation {
 	bool valid;
 	uint64_t cr0, cr3, cr4, efer;
 	uint64_t gla, gpa; /* pages */
+};
+
+/*
+ * The bytes at the guest's instruction pointer, for exits that come from the same few places again
+ * and again (core/fetch.h). Each entry of the guest's page tables that the last walk went through
+ * stays in view by a window of its own, and so does the page of code. If all of them are what they
+ * were, so is the translation: a comparison for each level is as good as a new walk, and nothing
+ * that the guest changes goes unseen, whether it flushes a TLB or not.
+ */
+#define FETCH_LEVELS    4
+#define FETCH_KEY_VALID 1ull
+
+struct fetch_view {
+	uint64_t key;     /* linear page and FETCH_KEY_VALID; 0: nothing in view */
+	uint64_t cr3;     /* as in the register */
+	uint64_t version; /* of the slots by which the windows were pointed */
+	struct {
+		const volatile uint64_t *entry; /* of level 4 first */
+		uint64_t value;
+	} step[FETCH_LEVELS];
+	const uint8_t *page; /* the code */
 };
 
 /*

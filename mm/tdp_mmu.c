@@ -120,11 +120,6 @@ void tdp_detach_dma(struct tdp *t)
 	spin_unlock(&t->layout_lock);
 }
 
-const struct slot_set *tdp_slots(const struct tdp *t)
-{
-	return __atomic_load_n(&t->slots, __ATOMIC_ACQUIRE);
-}
-
 enum status tdp_translate(const struct tdp *t, gpa_t gpa, unsigned access, hpa_t *hpa,
 			  uint64_t *left)
 {

@@ -251,7 +251,10 @@ enum status tdp_set_log_mode(struct tdp *t, enum tdp_log_mode mode) must_check;
  * The current slot set. Only in a read section, and only valid until its end: this is how exit
  * handlers look slots up without a lock.
  */
-const struct slot_set *tdp_slots(const struct tdp *t);
+static inline const struct slot_set *tdp_slots(const struct tdp *t)
+{
+	return __atomic_load_n(&t->slots, __ATOMIC_ACQUIRE);
+}
 
 /*
  * Where the hypervisor finds a guest's byte, if the guest itself may access it so: *hpa, and in

@@ -6,6 +6,7 @@
 #include "mm/page_alloc.h"
 #include "svm/vmcb.h"
 #include "types.h"
+#include "x86/regs.h"
 
 struct spte_format;
 
@@ -68,6 +69,14 @@ static inline struct svm_vcpu *svm_vcpu(const struct vcpu *v)
 	return v->hw;
 }
 
+/* The code segment's attributes are descriptor bits 40-47 and 52-55. */
+#define VMCB_ATTR_L BIT(9)
+
+static inline bool svm_is_64bit(const struct svm_vcpu *s)
+{
+	return (s->vmcb.save.efer & EFER_LMA) && (s->vmcb.save.cs.attrib & VMCB_ATTR_L);
+}
+
 static inline void svm_dirty(struct svm_vcpu *s, uint64_t groups)
 {
 	s->vmcb.control.clean &= ~(uint32_t)groups;
@@ -120,7 +129,6 @@ void svm_repeat_sti(struct vcpu *v);
 void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start);
 void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out);
 uint64_t svm_get_cr4(struct vcpu *v);
-bool svm_is_64bit(const struct svm_vcpu *s);
 
 /*
  * svm_skip.c: past the instruction that exited; svm_skip_opcode() knows which one it was: the bytes
@@ -129,9 +137,9 @@ bool svm_is_64bit(const struct svm_vcpu *s);
 void svm_skip_instruction(struct vcpu *v);
 void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length);
 
-/* svm_exit.c: both return the VMCB to enter with, or 0 if the run loop is to be left. */
+/* svm_exit.c: the VMCB to enter with, or 0 if the run loop is to be left. */
 hpa_t svm_prepare_entry(struct vcpu *v);
-hpa_t svm_handle_exit(struct vcpu *v);
+void svm_handle_exit(struct vcpu *v);
 const char *svm_exit_name(uint32_t raw);
 
 /* svm.c: GIF = 0, and the hypervisor's registers into the VMCB whose address it returns. */

@@ -55,12 +55,11 @@ svm_vcpu_run:
 	movq	%rdi, (%rsp)
 	call	svm_run_begin
 	movq	%rax, 8(%rsp)
+
+.Lround:
 	movq	(%rsp), %rdi
 	call	svm_prepare_entry
-
-	/* RAX: the guest's VMCB, or 0. */
-.Lround:
-	testq	%rax, %rax
+	testq	%rax, %rax		/* the guest's VMCB */
 	jz	.Lleave
 	movq	(%rsp), %rdi
 	vmload	%rax

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Past the instruction that exited, on processors that tell where it ends and on others. */
-#include <string.h>
-
+#include "core/fetch.h"
 #include "svm/svm.h"
 #include "x86/regs.h"
 
@@ -20,60 +19,30 @@ static bool next_rip_valid(const struct vmcb_control *c, uint64_t rip)
 	       code != SVM_EXIT_FERR_FREEZE && c->next_rip - rip <= MAX_INSN && c->next_rip != rip;
 }
 
-/*
- * Is the instruction at RIP just these bytes? False may also mean that it takes more to find that
- * out: the modes in which operating systems run are enough here. An opcode that another core writes
- * in this moment may be missed; then the decoder looks again.
- */
-static bool is_at_rip(struct vcpu *v, bool mode64, uint32_t opcode, unsigned length)
-{
-	const struct vmcb_save *b = &svm_vcpu(v)->vmcb.save;
-	const uint8_t *code;
-	uint32_t found;
-
-	if (!mode64 || (b->cr4 & CR4_LA57) || (v->rip & ~PAGE_MASK) > PAGE_SIZE - sizeof(found))
-		return false;
-	code = fetch_begin(v, b->cr3, v->rip);
-	if (!code)
-		return false;
-	memcpy(&found, code, sizeof(found));
-	fetch_end();
-	return (found ^ opcode) << (32 - 8 * length) == 0;
-}
-
-static void advance(struct vcpu *v, bool mode64, uint64_t rip)
+static noinline void report_step(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
 
+	if (s->nmi_step)
+		return;
+	s->vmcb.save.dr6 |= BIT(14); /* BS: the guest single-steps */
+	svm_dirty(s, CLEAN_DR);
+	svm_inject_exception(v, VEC_DB, false, 0);
+}
+
+static inline void advance(struct vcpu *v, struct svm_vcpu *s, bool mode64, uint64_t rip)
+{
 	v->rip = mode64 ? rip : (uint32_t)rip;
 	v->rflags &= ~(uint64_t)RFLAGS_RF;
 	/* The shadow of STI or MOV SS lasts for one instruction, which this was. */
 	s->vmcb.control.int_state &= ~INT_STATE_SHADOW;
-	if (unlikely(v->rflags & RFLAGS_TF) && !s->nmi_step) {
-		s->vmcb.save.dr6 |= BIT(14); /* BS: the guest single-steps */
-		svm_dirty(s, CLEAN_DR);
-		svm_inject_exception(v, VEC_DB, false, 0);
-	}
-}
-
-void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length)
-{
-	const struct svm_vcpu *s = svm_vcpu(v);
-	bool mode64 = svm_is_64bit(s);
-	uint64_t rip;
-
-	if (next_rip_valid(&s->vmcb.control, v->rip))
-		rip = s->vmcb.control.next_rip;
-	else if (likely(is_at_rip(v, mode64, opcode, length)))
-		rip = v->rip + length;
-	else
-		rip = v->rip + vcpu_instruction_length(v);
-	advance(v, mode64, rip);
+	if (unlikely(v->rflags & RFLAGS_TF))
+		report_step(v);
 }
 
 void svm_skip_instruction(struct vcpu *v)
 {
-	const struct svm_vcpu *s = svm_vcpu(v);
+	struct svm_vcpu *s = svm_vcpu(v);
 	const struct vmcb_control *c = &s->vmcb.control;
 	uint64_t rip;
 
@@ -85,5 +54,34 @@ void svm_skip_instruction(struct vcpu *v)
 		rip = c->next_rip;
 	else
 		rip = v->rip + vcpu_instruction_length(v);
-	advance(v, svm_is_64bit(s), rip);
+	advance(v, s, svm_is_64bit(s), rip);
+}
+
+/*
+ * The bytes are compared in the mode in which operating systems run, and not at the very end of a
+ * page. In all other cases, an opcode with prefixes included, the decoder says how long it is.
+ */
+void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length)
+{
+	struct svm_vcpu *s = svm_vcpu(v);
+	const struct vmcb_save *b = &s->vmcb.save;
+	const uint8_t *code;
+	uint32_t found;
+
+	if (svm_caps.nrips || !svm_is_64bit(s) || (b->cr4 & CR4_LA57) ||
+	    (v->rip & ~PAGE_MASK) > PAGE_SIZE - sizeof(found)) {
+		svm_skip_instruction(v);
+		return;
+	}
+	code = fetch_begin(v, b->cr3, v->rip);
+	if (!code) {
+		svm_skip_instruction(v);
+		return;
+	}
+	__builtin_memcpy(&found, code, sizeof(found));
+	fetch_end(v);
+	if (likely((found ^ opcode) << (32 - 8 * length) == 0))
+		advance(v, s, true, v->rip + length);
+	else
+		svm_skip_instruction(v);
 }

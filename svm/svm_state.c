@@ -15,12 +15,6 @@
 #define ATTR_DATA_32 0xc93 /* and G, B */
 #define ATTR_LDT     0x082
 #define ATTR_TSS     0x08b /* busy */
-#define ATTR_L       BIT(9)
-
-bool svm_is_64bit(const struct svm_vcpu *s)
-{
-	return (s->vmcb.save.efer & EFER_LMA) && (s->vmcb.save.cs.attrib & ATTR_L);
-}
 
 static struct vmcb_segment segment(uint16_t selector, uint16_t attrib, uint32_t limit,
 				   uint64_t base)

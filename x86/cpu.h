@@ -25,6 +25,9 @@ struct cpu {
 	void *arch;                    /* x86/: GDT, TSS, stacks */
 	void *vendor;                  /* vmx/ or svm/: VMXON region or host save area, … */
 	volatile uint32_t start_state; /* enum cpu_start_state; atomic */
+
+	/* In a line of its own, because the core writes it all the time: core/read_section.h. */
+	uint64_t read_sequence aligned(64);
 };
 
 /* The handshake between the boot core and a core that it starts; whoever swaps first decides. */

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "core/fetch.h"
 #include "log.h"
 #include "svm/svm.h"
 #include "x86/regs.h"
@@ -27,10 +28,12 @@ struct svm_caps svm_caps;
 static struct svm_vcpu hw;
 static struct svm_cpu svm_cpu;
 static struct cpu cpu;
+static struct guest guest;
+static struct slot_set slots;
 static struct vcpu vcpu;
 
 static uint8_t code[PAGE_SIZE + 16]; /* what the guest has at PAGE */
-static unsigned fetches, decoded;
+static unsigned walks, decoded;
 static bool leave, fail, repeated_sti;
 static uint8_t decoded_length;
 
@@ -131,18 +134,20 @@ const char *vmcb_check(const struct vmcb *b, const struct vmcb_limits *l)
 	return NULL;
 }
 
-const uint8_t *fetch_begin(struct vcpu *v, uint64_t cr3, uint64_t gla)
+bool fetch_walk(struct vcpu *v, const struct slot_set *set, uint64_t cr3, uint64_t gla)
 {
-	assert_ptr_equal(v, &vcpu);
-	assert_int_equal(cr3, CR3);
-	if ((gla & PAGE_MASK) != PAGE)
-		return NULL;
-	fetches++;
-	return code + (gla - PAGE);
-}
+	static const uint64_t entry;
 
-void fetch_end(void)
-{
+	assert_ptr_equal(v, &vcpu);
+	assert_ptr_equal(set, &slots);
+	assert_int_equal(cr3, CR3);
+	walks++;
+	if ((gla & PAGE_MASK) != PAGE)
+		return false;
+	v->fetch = (struct fetch_view){ .key = PAGE | FETCH_KEY_VALID, .cr3 = CR3, .page = code };
+	for (unsigned i = 0; i < FETCH_LEVELS; i++)
+		v->fetch.step[i].entry = &entry;
+	return true;
 }
 
 uint8_t vcpu_instruction_length(struct vcpu *v)
@@ -150,11 +155,6 @@ uint8_t vcpu_instruction_length(struct vcpu *v)
 	(void)v;
 	decoded++;
 	return decoded_length;
-}
-
-bool svm_is_64bit(const struct svm_vcpu *s)
-{
-	return (s->vmcb.save.efer & EFER_LMA) && (s->vmcb.save.cs.attrib & BIT(9));
 }
 
 static int setup(void **state)
@@ -167,13 +167,15 @@ static int setup(void **state)
 	memset(&vcpu, 0, sizeof(vcpu));
 	memset(&told, 0, sizeof(told));
 	memset(code, 0xcc, sizeof(code));
-	fetches = decoded = 0;
+	walks = decoded = 0;
 	leave = fail = repeated_sti = false;
 	decoded_length = 7;
 	cpu.vendor = &svm_cpu;
 	asid_pool_init(&svm_cpu.asid, 16, false);
 	cpu.in_guest = 1;
 	vcpu.cpu = &cpu;
+	vcpu.guest = &guest;
+	guest.tdp.slots = &slots;
 	vcpu.hw = &hw;
 	hw.vmcb_hpa = HPA(0x5000);
 	b->efer = EFER_LMA | EFER_LME | EFER_SVME;
@@ -192,7 +194,9 @@ static hpa_t exits(uint32_t exit_code, const char *bytes, size_t count)
 	/* QEMU leaves the high half of the code alone. */
 	hw.vmcb.control.exit_code = exit_code | 0xdead00000000ull;
 	memcpy(code + (hw.vmcb.save.rip & ~PAGE_MASK), bytes, count);
-	return svm_handle_exit(&vcpu);
+	svm_handle_exit(&vcpu);
+	assert_false(cpu.read_sequence & 1);
+	return svm_prepare_entry(&vcpu);
 }
 #define EXITS(exit_code, bytes) exits(exit_code, bytes, sizeof(bytes) - 1)
 
@@ -331,7 +335,7 @@ static void known_opcodes_need_no_decoder(void **state)
 		assert_int_equal(hw.vmcb.save.rflags, RFLAGS_RESERVED);
 		assert_counted(opcodes[i].class, 1, opcodes[i].exit,
 			       opcodes[i].exit == SVM_EXIT_XSETBV ? opcodes[i].info1 : 0);
-		assert_int_equal(fetches, 1);
+		assert_int_equal(walks, 1);
 		assert_int_equal(decoded, 0);
 		/* The same with a prefix, or with another opcode: the decoder's. */
 		for (unsigned n = 0; n <= opcodes[i].length; n++) {
@@ -365,9 +369,10 @@ static void other_modes_are_the_decoders(void **state)
 	hw.vmcb.save.rip = 0xfffffffe;
 	hw.vmcb.control.exit_code = SVM_EXIT_CPUID;
 	svm_handle_exit(&vcpu);
+	svm_prepare_entry(&vcpu);
 	assert_int_equal(decoded, 1);
 	assert_int_equal(hw.vmcb.save.rip, 5);
-	assert_int_equal(fetches, 0);
+	assert_int_equal(walks, 0);
 }
 
 static void the_ends_of_pages(void **state)
@@ -385,6 +390,7 @@ static void the_ends_of_pages(void **state)
 	hw.vmcb.save.rip = PAGE + PAGE_SIZE;
 	hw.vmcb.control.exit_code = SVM_EXIT_CPUID;
 	svm_handle_exit(&vcpu);
+	svm_prepare_entry(&vcpu);
 	assert_int_equal(decoded, 1);
 	/* Gone meanwhile: it is executed again. */
 	setup(state);
@@ -400,7 +406,7 @@ static void the_processor_may_tell(void **state)
 	hw.vmcb.control.next_rip = RIP + 5;
 	EXITS(SVM_EXIT_CPUID, "\x0f\xa2");
 	assert_int_equal(hw.vmcb.save.rip, RIP + 5);
-	assert_int_equal(fetches + decoded, 0);
+	assert_int_equal(walks + decoded, 0);
 	hw.vmcb.save.rip = RIP;
 	EXITS(SVM_EXIT_WBINVD, "\x0f\x09");
 	assert_int_equal(hw.vmcb.save.rip, RIP + 5);
@@ -410,7 +416,7 @@ static void the_processor_may_tell(void **state)
 		svm_caps.nrips = true;
 		hw.vmcb.control.next_rip = i ? RIP : RIP + 16;
 		EXITS(SVM_EXIT_CPUID, "\x0f\xa2");
-		assert_int_equal(hw.vmcb.save.rip, RIP + 2);
+		assert_int_equal(hw.vmcb.save.rip, RIP + 7);
 	}
 	/* And not for exits that are no intercepted instruction. */
 	svm_caps.nrips = true;
