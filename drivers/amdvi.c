@@ -18,6 +18,9 @@
 #define IVINFO_PA_BITS(v)  (((v) >> 8) & 0x7f)
 #define IVINFO_VA_BITS(v)  (((v) >> 15) & 0x7f)
 
+#define SOURCES_PAGES \
+	(ALIGN_UP(AMDVI_SOURCES_MAX * sizeof(struct amdvi_source), PAGE_SIZE) / PAGE_SIZE)
+
 /* The capability block in configuration space (chapter 3). */
 #define CAP_HEADER       0x00
 #define CAP_BASE_LOW     0x04
@@ -166,7 +169,8 @@ static enum status prepare(const struct acpi_table *table, const struct iommu_en
 	amdvi.budget = env->budget;
 	amdvi.stores = page_alloc(env->budget, 1);
 	amdvi.empty = page_alloc(env->budget, 1);
-	if (!amdvi.stores || !amdvi.empty)
+	amdvi.sources = page_alloc(env->budget, SOURCES_PAGES);
+	if (!amdvi.stores || !amdvi.empty || !amdvi.sources)
 		return ERR_NOMEM;
 	for (i = 0; i < amdvi.ivrs.unit_count; i++) {
 		amdvi.unit_count++;
@@ -314,6 +318,7 @@ static void give_up(bool keep)
 		page_free(amdvi.stores);
 		page_free(amdvi.empty);
 	}
+	page_free(amdvi.sources); /* of which units know nothing */
 	memset(&amdvi, 0, sizeof(amdvi));
 }
 

@@ -73,11 +73,11 @@ struct amdvi {
 	struct amdvi_unit units[AMDVI_UNITS_MAX];
 	uint32_t segment_count;
 	struct amdvi_segment segments[AMDVI_SEGMENTS_MAX];
-	struct amdvi_source sources[AMDVI_SOURCES_MAX];
-	uint64_t *stores; /* a page, where units say that they are done */
-	void *empty;      /* a table of second level in which nothing is mapped */
-	bool ga;          /* interrupt tables have entries of 128 bits */
-	bool xt;          /* with destinations of 32 bits */
+	struct amdvi_source *sources; /* AMDVI_SOURCES_MAX of them */
+	uint64_t *stores;             /* a page, where units say that they are done */
+	void *empty;                  /* a table of second level in which nothing is mapped */
+	bool ga;                      /* interrupt tables have entries of 128 bits */
+	bool xt;                      /* with destinations of 32 bits */
 };
 
 extern struct amdvi amdvi;

@@ -195,7 +195,7 @@ static void test_no_memory(void **state)
 	uint64_t limit;
 
 	(void)state;
-	for (limit = 0; s != OK; limit += limit == 6 ? 500 : 1) {
+	for (limit = 0; s != OK; limit += limit == 13 ? 500 : 1) {
 		budget.limit = limit;
 		s = try_start(2);
 		if (s == OK)
@@ -204,7 +204,7 @@ static void test_no_memory(void **state)
 		assert_int_equal(budget.used, 0);
 		assert_int_equal(model.unit[0].control, 0);
 	}
-	assert_in_range(limit, 512 + 6, 512 + 7);
+	assert_in_range(limit, 512 + 13, 512 + 14);
 }
 
 static void *no_map(hpa_t hpa, uint64_t size)
