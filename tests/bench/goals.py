@@ -9,7 +9,6 @@ SLOT_RATIO = 100  # KVM's for one of Lamina's: a slot of one page and all memory
 FLAT = 0.05       # what the guest's size may change
 IMAGE = 256 << 10
 PER_GUEST = 1 << 20
-SIZES = (64, 128, 256, 512)  # MiB of a guest
 
 
 def cost(results, host, env, key):
@@ -21,9 +20,9 @@ def cost(results, host, env, key):
 
 
 def ratio(results, host, key):
-    """KVM's instructions for each of Lamina's; None if either is unknown."""
+    """KVM's instructions for each of Lamina's; None if either is unknown, or if both take none."""
     ours, theirs = (cost(results, host, env, key) for env in ("lamina", "kvm"))
-    if ours is None or theirs is None:
+    if ours is None or theirs is None or not ours and not theirs:
         return None
     return theirs / ours if ours else float("inf")
 
@@ -87,17 +86,17 @@ def judge_boot(results, host):
     return ours / bare - 1 <= BOOT, text + (f"; KVM {theirs / bare - 1:+.2%}" if theirs else "")
 
 
-def slot_total(results, host, env, size=max(SIZES)):
+def slot_total(results, host, env, size=max(keys.SIZES)):
     parts = [keys.value(results, host, env, f"{key}_{size}") for key in ("slot_cycle", "slot_retouch")]
     return None if None in parts else sum(parts)
 
 
-def warm_touch(results, host, env, size=max(SIZES)):
+def warm_touch(results, host, env, size=max(keys.SIZES)):
     """What touching the memory takes when nothing has been done to it."""
     return keys.value(results, host, env, f"slot_warm_{size}")
 
 
-def slot_cost(results, host, env, size=max(SIZES)):
+def slot_cost(results, host, env, size=max(keys.SIZES)):
     total, warm = (f(results, host, env, size) for f in (slot_total, warm_touch))
     return None if None in (total, warm) else max(total - warm, 1)
 
@@ -110,7 +109,7 @@ def judge_slots(results, host):
 
 
 def judge_flat(results, host):
-    found = [n for n in (slot_cost(results, host, "lamina", size) for size in SIZES) if n is not None]
+    found = [n for n in (slot_cost(results, host, "lamina", size) for size in keys.SIZES) if n is not None]
     if len(found) < 2:
         return None, ""
     return (max(found) <= min(found) * (1 + FLAT),
@@ -134,7 +133,7 @@ EVERYWHERE = (
     ("no exit of a busy kernel", lambda r, h: judge_exits(r, h, "busy")),
     ("no instruction more than bare to deliver an interrupt", judge_interrupt),
     (f"a kernel's boot to init at most {BOOT:.0%} more than bare", judge_boot),
-    (f"small slot deleted, created, {max(SIZES)} MiB touched again: at most 1/{SLOT_RATIO} of KVM's",
+    (f"small slot deleted, created, {max(keys.SIZES)} MiB touched again: at most 1/{SLOT_RATIO} of KVM's",
      judge_slots),
     ("the same whatever the guest's size", judge_flat),
     (f"at most {PER_GUEST >> 20} MiB for a guest, besides its tables", judge_guest),

@@ -25,17 +25,28 @@ ROUND_TRIPS = {
     "hlt_ipi": "HLT, woken by an IPI",
     "irq_timer": "timer interrupt",
 }
+TWO_CORES = ("ipi_other", "hlt_ipi")
 # Held against a number of instructions besides KVM's.
 SHORT = ("cpuid", "hypercall", "rdmsr", "wrmsr")
 SHORT_LIMIT = 150
 
-# Changes of a guest's memory and what they cost the guest afterwards.
-MEMORY_EDITS = {
-    "slot_cycle": "one page's slot deleted and created again",
-    "slot_retouch": "all memory touched again after that",
-    "zap_retouch": "all memory touched again after a zap of all",
-    "nx_exec": "executed in 512 regions of 2 MiB",
-    "nx_touch": "their data touched after recovery",
+# Changes of a guest's memory and what they cost the guest afterwards; by the guest's size in MiB.
+SIZES = (64, 128, 256, 512)
+SLOTS = {
+    "slot_warm": "touched, nothing done before",
+    "slot_cycle": "one page's slot deleted and created",
+    "slot_retouch": "touched again",
+    "slot_cycle_all": "the same with zap=all",
+    "slot_retouch_all": "touched again",
+    "slot_cycle_huge": "the same, 2 MiB pages of the host",
+    "slot_retouch_huge": "touched again",
+}
+NX = {
+    "nx_exec": "a function called in each",
+    "nx_exec_warm": "once more",
+    "nx_touch_warm": "their data touched, before",
+    "nx_touch": "touched, after recovery",
+    "nx_exec_again": "called, after recovery",
 }
 EDITS_PLOTTED = {}
 STEADY = {
@@ -51,11 +62,12 @@ BOOT = {
     "boot_init": "a stock kernel from its entry to its init",
 }
 MEMORY = {
-    "memory_pool": "the hypervisor's pool, all guests' tables included",
-    "memory_image": "the hypervisor's image in memory",
-    "memory_guest": "a guest of 256 MiB, its tables apart",
-    "memory_tables": "its tables with large pages",
-    "memory_tables_4k": "its tables with 4 KiB pages, a GiB",
+    "memory_guest": "a guest, its tables apart",
+    "memory_tables": "tables for 1 GiB in 2 MiB pages",
+    "memory_tables_4k": "tables for 1 GiB in 4 KiB pages",
+    "memory_image": "the image in memory",
+    "memory_others": "cores, devices, consoles, descriptors of pages",
+    "memory_unused": "in the pool and unused",
 }
 
 

@@ -3,10 +3,11 @@
 is mapped with 4 KiB pages; then the guest touches it all again."""
 import re
 
+from lib.footprint import footprint
 from lib.machine import Guest
 from lib.payload import WINDOW, read
 from measure import KHZ, instructions, measurement, options
-import goals
+import keys
 
 MIB = 1 << 20
 FIRST = 8 * MIB  # below it is the payload
@@ -42,6 +43,15 @@ def one_run(lab, m, size, zap_all):
     return instructions(lab, once + cycle[0]), {k: instructions(lab, n) for k, n in results.items()}
 
 
+def memory(m, mib):
+    """Bytes of what Lamina takes, by what for; tables for a GiB."""
+    kib = footprint(m)
+    others = sum(kib[k, ""] for k in ("common", "cores", "devices", "start"))
+    taken = {"guest": kib["guest", "one"], "image": kib["image", ""], "others": others,
+             "unused": kib["unused", ""], "tables": kib["tables", "one"] * 1024 / mib}
+    return {f"memory_{key}": int(n * 1024) for key, n in taken.items()}
+
+
 def of_size(lab, mib):
     size = mib * MIB
     m = lab.boot([Guest("one", "payload", memory=f"{mib}M", autostart="no", cmdline=(
@@ -49,20 +59,22 @@ def of_size(lab, mib):
         lamina={"spare": "2M"}, memory=1024, **options(lab))
     m.wait_started(120)
     m.monitor(f"add one {WINDOW:x} 4K rw window")
-    taken = {}
+    taken = memory(m, mib)
     for zap_all, suffix in ((False, ""), (True, "_all")):
         m.monitor(f"zap one {'all' if zap_all else 'slot'}", "start one", "console one")
         cycle, results = one_run(lab, m, size, zap_all)
         taken |= {f"slot_cycle{suffix}_{mib}": cycle,
                   f"slot_warm{suffix}_{mib}": results["slot_touch_warm"],
                   f"slot_retouch{suffix}_{mib}": results["slot_retouch"]}
+        if not zap_all:
+            taken["memory_tables_4k"] = memory(m, mib)["memory_tables"]
     return taken
 
 
 @measurement()
 def small_slot(lab):
     taken = {}
-    for mib in goals.SIZES:
+    for mib in keys.SIZES:
         taken |= of_size(lab, mib)
         lab.machines[-1].close()
     return {"lamina": taken}

@@ -11,12 +11,12 @@ CANARY = 0x5AFE5AFE5AFE5AFE
 EVIL = 0xBADC0DEBADC0DE
 
 
-def boot_bare(lab, guest, cmdline="", **options):
+def boot_bare(lab, guest, cmdline="", cores=1, **options):
     """A small guest on the machine itself, without Lamina."""
     return lab.boot(conf=None, loader=f"{lab.build}/efi/bare.efi",
                     files={"/EFI/lamina/guest": f"{lab.build}/guests/{guest}.bin",
                            "/EFI/lamina/cmdline": lab.scratch("cmdline", cmdline)},
-                    cores=1, **options)
+                    cores=cores, **options)
 
 
 def order(m, command, *words, timeout=15):

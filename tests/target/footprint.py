@@ -2,16 +2,11 @@
 """What Lamina takes for itself, as `footprint` says it."""
 import re
 
+from lib.footprint import footprint
 from lib.machine import Guest
 from lib.target import target
 
 PER_GUEST = 1024  # KiB, without tables
-
-
-def footprint(m):
-    """{(what, whose): KiB}"""
-    rows = re.findall(r"^  (\w+(?: all)?) +(\S+)? +(\d+) KiB  ", m.monitor("footprint"), re.MULTILINE)
-    return {(what, whose): int(kib) for what, whose, kib in rows}
 
 
 @target(limit=120)
