@@ -206,7 +206,6 @@ struct vcpu {
 	uint8_t sipi_vector;
 	bool x2apic;         /* the mode the guest has put its local APIC in */
 	uint8_t insn_length; /* nonzero while skip_instruction is to use it, not the hardware's */
-	bool in_exit;        /* an exit is being handled: registers are valid */
 	uint64_t apic_base;  /* what the guest reads in IA32_APIC_BASE */
 	struct vcpu_snapshot last;
 	struct vcpu_soft soft;

@@ -131,15 +131,20 @@ void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out);
 uint64_t svm_get_cr4(struct vcpu *v);
 
 /*
- * svm_skip.c: past the instruction that exited; svm_skip_opcode() knows which one it was: the bytes
- * of its opcode, the first one lowest.
+ * svm_skip.c: past the instruction that exited. svm_next_rip() only says where that is, if it is easy
+ * to see that the instruction is this one: the bytes of an opcode, the first one lowest. Else 0.
+ * svm_skip_opcode() expects it to be so.
  */
 void svm_skip_instruction(struct vcpu *v);
 void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length);
+uint64_t svm_next_rip(struct vcpu *v, uint32_t opcode, unsigned length);
 
-/* svm_exit.c: the VMCB to enter with, or 0 if the run loop is to be left. */
+/*
+ * svm_exit.c: the VMCB to enter with, or 0 if the run loop is to be left. svm_prepare_entry() is for
+ * the first entry.
+ */
 hpa_t svm_prepare_entry(struct vcpu *v);
-void svm_handle_exit(struct vcpu *v);
+hpa_t svm_handle_exit(struct vcpu *v);
 const char *svm_exit_name(uint32_t raw);
 
 /* svm.c: GIF = 0, and the hypervisor's registers into the VMCB whose address it returns. */

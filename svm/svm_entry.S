@@ -55,11 +55,12 @@ svm_vcpu_run:
 	movq	%rdi, (%rsp)
 	call	svm_run_begin
 	movq	%rax, 8(%rsp)
-
-.Lround:
 	movq	(%rsp), %rdi
 	call	svm_prepare_entry
-	testq	%rax, %rax		/* the guest's VMCB */
+
+	/* RAX: the guest's VMCB, or 0. */
+.Lround:
+	testq	%rax, %rax
 	jz	.Lleave
 	movq	(%rsp), %rdi
 	vmload	%rax
@@ -86,10 +87,11 @@ svm_vcpu_run:
 	 */
 1:	vmsave	%rax
 	EXTABLE(1b, 1b)
-	pushq	%rdi
-	movq	16(%rsp), %rax
+	movq	8(%rsp), %rax
 	vmload	%rax
+	pushq	%rdi
 	movq	8(%rsp), %rdi
+	popq	VCPU_RDI(%rdi)
 	movq	%rcx, VCPU_RCX(%rdi)
 	movq	%rdx, VCPU_RDX(%rdi)
 	movq	%rbx, VCPU_RBX(%rdi)
@@ -103,8 +105,6 @@ svm_vcpu_run:
 	movq	%r13, VCPU_R(13)(%rdi)
 	movq	%r14, VCPU_R(14)(%rdi)
 	movq	%r15, VCPU_R(15)(%rdi)
-	popq	%rax
-	movq	%rax, VCPU_RDI(%rdi)
 
 	/* The guest's values are of no use to speculation in C. */
 	xorl	%eax, %eax

@@ -8,6 +8,13 @@
 #include "x86/cpuid.h"
 #include "x86/regs.h"
 
+/* The bytes of opcodes, the first one lowest. */
+#define OPCODE_CPUID   0xa20fu
+#define OPCODE_RDMSR   0x320fu
+#define OPCODE_WRMSR   0x300fu
+#define OPCODE_VMMCALL 0xd9010fu
+#define OPCODE_XSETBV  0xd1010fu
+
 static void exit_undefined(struct vcpu *v)
 {
 	svm_inject_exception(v, VEC_UD, false, 0);
@@ -23,57 +30,20 @@ static void exit_skip(struct vcpu *v)
 	svm_skip_instruction(v);
 }
 
-/* The bytes of opcodes, the first one lowest. */
-#define OPCODE_CPUID   0xa20fu
-#define OPCODE_RDMSR   0x320fu
-#define OPCODE_WRMSR   0x300fu
-#define OPCODE_VMMCALL 0xd9010fu
-#define OPCODE_XSETBV  0xd1010fu
-
 /* The reason is gone by the time the exit is seen: enter again. */
 static void exit_again(struct vcpu *v)
 {
 	(void)v;
 }
 
-static void exit_xsetbv(struct vcpu *v)
+static noinline void exit_wrmsr(struct vcpu *v)
 {
-	/* The intercept has priority over the check of CPL (APM vol. 2, table 15-7). */
-	if (svm_vcpu(v)->vmcb.save.cpl == 0 && vcpu_xsetbv(v) == OK)
-		svm_skip_opcode(v, OPCODE_XSETBV, 3);
+	vcpu_exit_begin(v, EXIT_WRMSR, SVM_EXIT_MSR, v->gpr[GPR_RCX]);
+	if (vcpu_wrmsr(v) == OK)
+		svm_skip_opcode(v, OPCODE_WRMSR, 2);
 	else
 		exit_protection(v);
-}
-
-/* Each exit that guests take often has a function, so that none pays for the registers of another. */
-static noinline void exit_cpuid(struct vcpu *v)
-{
-	vcpu_exit_begin(v, EXIT_CPUID, SVM_EXIT_CPUID, v->gpr[GPR_RAX]);
-	vcpu_cpuid(v);
-	svm_skip_opcode(v, OPCODE_CPUID, 2);
-	vcpu_exit_end(v, EXIT_CPUID);
-}
-
-static noinline void exit_msr(struct vcpu *v, bool write)
-{
-	enum exit_class class = write ? EXIT_WRMSR : EXIT_RDMSR;
-
-	vcpu_exit_begin(v, class, SVM_EXIT_MSR, v->gpr[GPR_RCX]);
-	if ((write ? vcpu_wrmsr(v) : vcpu_rdmsr(v)) == OK)
-		svm_skip_opcode(v, write ? OPCODE_WRMSR : OPCODE_RDMSR, 2);
-	else
-		exit_protection(v);
-	vcpu_exit_end(v, class);
-}
-
-static noinline void exit_vmmcall(struct vcpu *v)
-{
-	vcpu_exit_begin(v, EXIT_HYPERCALL, SVM_EXIT_VMMCALL, v->gpr[GPR_RAX]);
-	if (vcpu_hypercall(v) == OK)
-		svm_skip_opcode(v, OPCODE_VMMCALL, 3);
-	else
-		exit_undefined(v);
-	vcpu_exit_end(v, EXIT_HYPERCALL);
+	vcpu_exit_end(v, EXIT_WRMSR);
 }
 
 static noinline void exit_ioio(struct vcpu *v, uint64_t info)
@@ -212,7 +182,7 @@ static void exit_unexpected(struct vcpu *v)
 
 struct exit_entry {
 	const char *name;
-	void (*handle)(struct vcpu *v); /* NULL: svm_handle_exit() knows it itself */
+	void (*handle)(struct vcpu *v); /* NULL: not for handle_rare() */
 	enum exit_class class;
 };
 
@@ -250,7 +220,7 @@ static const struct exit_entry exits[] = {
 	EXIT(MONITOR, exit_undefined, EXIT_DENIED),
 	EXIT(MWAIT, exit_undefined, EXIT_DENIED),
 	EXIT(MWAIT_COND, exit_undefined, EXIT_DENIED),
-	EXIT(XSETBV, exit_xsetbv, EXIT_XSETBV),
+	EXIT(XSETBV, NULL, EXIT_XSETBV),
 	EXIT(INVLPGB, exit_undefined, EXIT_DENIED),
 	EXIT(INVLPGB_ILLEGAL, exit_undefined, EXIT_DENIED),
 	EXIT(TLBSYNC, exit_undefined, EXIT_DENIED),
@@ -294,7 +264,6 @@ hpa_t svm_prepare_entry(struct vcpu *v)
 	struct svm_vcpu *s = svm_vcpu(v);
 	struct vmcb *b = &s->vmcb;
 
-	v->in_exit = false;
 	if (!vcpu_before_entry(v))
 		return HPA(0);
 	if (unlikely(b->control.int_state & INT_STATE_SHADOW) && svm_caps.no_shadow)
@@ -314,41 +283,128 @@ hpa_t svm_prepare_entry(struct vcpu *v)
 	return s->vmcb_hpa;
 }
 
-void svm_handle_exit(struct vcpu *v)
+/*
+ * An exit is either quick or not. A quick one answers from what belongs to this core alone: it takes
+ * no lock of levels 1 to 4 (docs/locking.md) and waits for nobody, so it may go on counting as "in
+ * the guest". Whoever wants the core outside kicks it by an NMI, which waits while GIF is clear and
+ * ends the next VMRUN before the guest's next instruction. So the way back needs no look at anything
+ * that another core may ask for. RSP and RFLAGS stay in the VMCB, RAX and RIP go there at once.
+ *
+ * This is for all others.
+ */
+static void take_registers(struct vcpu *v)
+{
+	const struct vmcb_save *b = &svm_vcpu(v)->vmcb.save;
+
+	v->gpr[GPR_RSP] = b->rsp;
+	v->rflags = b->rflags;
+}
+
+/* The same for an exit that began as a quick one. */
+static void cease_to_be_quick(struct vcpu *v)
+{
+	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+	take_registers(v);
+}
+
+static noinline hpa_t skip_slowly(struct vcpu *v, uint32_t opcode, unsigned length,
+				  enum exit_class class)
+{
+	cease_to_be_quick(v);
+	svm_skip_opcode(v, opcode, length);
+	vcpu_exit_end(v, class);
+	return svm_prepare_entry(v);
+}
+
+static noinline hpa_t refuse(struct vcpu *v, void (*raise)(struct vcpu *v), enum exit_class class)
+{
+	cease_to_be_quick(v);
+	raise(v);
+	vcpu_exit_end(v, class);
+	return svm_prepare_entry(v);
+}
+
+/*
+ * The end of a quick exit, past the instruction, unless there is more to it: its end is not easy to
+ * find, a single step traps, an NMI of the guest's waits, this core has asked itself for something.
+ */
+static noinline hpa_t skip_quickly(struct vcpu *v, uint32_t opcode, unsigned length,
+				   enum exit_class class)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
 	struct vmcb *b = &s->vmcb;
+	uint64_t next = svm_next_rip(v, opcode, length);
+
+	if (unlikely(!next) || unlikely(b->save.rflags & RFLAGS_TF) || unlikely(s->nmi_pending) ||
+	    unlikely(v->requests) || unlikely(v->exit_tsc >= v->due))
+		return skip_slowly(v, opcode, length, class);
+	b->save.rip = next;
+	b->save.rflags &= ~(uint64_t)RFLAGS_RF;
+	/* The shadow of STI or MOV SS lasts for one instruction, which this was. */
+	b->control.int_state &= ~INT_STATE_SHADOW;
+	b->save.rax = v->gpr[GPR_RAX];
+	vcpu_exit_end(v, class);
+	return s->vmcb_hpa;
+}
+
+static noinline hpa_t handle_slowly(struct vcpu *v, uint32_t code)
+{
+	const struct vmcb_control *c = &svm_vcpu(v)->vmcb.control;
+
+	take_registers(v);
+	if (unlikely(c->exit_int_info & EVENT_VALID))
+		svm_repeat_event(v, c->exit_int_info);
+	switch (code) {
+	case SVM_EXIT_IOIO:
+		exit_ioio(v, c->exit_info1);
+		break;
+	case SVM_EXIT_NPF:
+		exit_npf(v, c);
+		break;
+	case SVM_EXIT_MSR:
+		exit_wrmsr(v);
+		break;
+	default:
+		handle_rare(v, code);
+	}
+	return svm_prepare_entry(v);
+}
+
+hpa_t svm_handle_exit(struct vcpu *v)
+{
+	struct vmcb *b = &svm_vcpu(v)->vmcb;
 	uint32_t code = (uint32_t)b->control.exit_code;
 
-	v->in_exit = true;
 	v->gpr[GPR_RAX] = b->save.rax;
-	v->gpr[GPR_RSP] = b->save.rsp;
 	v->rip = b->save.rip;
-	v->rflags = b->save.rflags;
 	/* Commands, which have been carried out. */
 	b->control.event_inj = 0;
 	b->control.tlb_control = TLB_CONTROL_NOTHING;
 	/* From here on, what is changed in the VMCB says so itself. */
 	b->control.clean = svm_caps.clean;
-	if (unlikely(b->control.exit_int_info & EVENT_VALID))
-		svm_repeat_event(v, b->control.exit_int_info);
 	switch (code) {
-	case SVM_EXIT_IOIO:
-		exit_ioio(v, b->control.exit_info1);
-		break;
-	case SVM_EXIT_MSR:
-		exit_msr(v, b->control.exit_info1 & 1);
-		break;
-	case SVM_EXIT_NPF:
-		exit_npf(v, &b->control);
-		break;
 	case SVM_EXIT_CPUID:
-		exit_cpuid(v);
-		break;
+		vcpu_exit_record(v, EXIT_CPUID, code, v->gpr[GPR_RAX]);
+		vcpu_cpuid(v);
+		return skip_quickly(v, OPCODE_CPUID, 2, EXIT_CPUID);
+	case SVM_EXIT_MSR:
+		if (b->control.exit_info1 & 1)
+			break; /* some writes take the guest's lock */
+		vcpu_exit_record(v, EXIT_RDMSR, code, v->gpr[GPR_RCX]);
+		if (vcpu_rdmsr(v) != OK)
+			return refuse(v, exit_protection, EXIT_RDMSR);
+		return skip_quickly(v, OPCODE_RDMSR, 2, EXIT_RDMSR);
 	case SVM_EXIT_VMMCALL:
-		exit_vmmcall(v);
-		break;
-	default:
-		handle_rare(v, code);
+		vcpu_exit_record(v, EXIT_HYPERCALL, code, v->gpr[GPR_RAX]);
+		if (vcpu_hypercall(v) != OK)
+			return refuse(v, exit_undefined, EXIT_HYPERCALL);
+		return skip_quickly(v, OPCODE_VMMCALL, 3, EXIT_HYPERCALL);
+	case SVM_EXIT_XSETBV:
+		vcpu_exit_record(v, EXIT_XSETBV, code, v->gpr[GPR_RCX]);
+		/* The intercept has priority over the check of CPL (APM vol. 2, table 15-7). */
+		if (b->save.cpl != 0 || vcpu_xsetbv(v) != OK)
+			return refuse(v, exit_protection, EXIT_XSETBV);
+		return skip_quickly(v, OPCODE_XSETBV, 3, EXIT_XSETBV);
 	}
+	return handle_slowly(v, code);
 }

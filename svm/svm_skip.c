@@ -59,29 +59,36 @@ void svm_skip_instruction(struct vcpu *v)
 
 /*
  * The bytes are compared in the mode in which operating systems run, and not at the very end of a
- * page. In all other cases, an opcode with prefixes included, the decoder says how long it is.
+ * page. All other cases, an opcode with prefixes included, are the decoder's.
  */
-void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length)
+uint64_t svm_next_rip(struct vcpu *v, uint32_t opcode, unsigned length)
 {
-	struct svm_vcpu *s = svm_vcpu(v);
+	const struct svm_vcpu *s = svm_vcpu(v);
 	const struct vmcb_save *b = &s->vmcb.save;
 	const uint8_t *code;
 	uint32_t found;
 
-	if (svm_caps.nrips || !svm_is_64bit(s) || (b->cr4 & CR4_LA57) ||
-	    (v->rip & ~PAGE_MASK) > PAGE_SIZE - sizeof(found)) {
-		svm_skip_instruction(v);
-		return;
-	}
+	if (unlikely(!svm_is_64bit(s)))
+		return 0;
+	if (svm_caps.nrips)
+		return next_rip_valid(&s->vmcb.control, v->rip) ? s->vmcb.control.next_rip : 0;
+	if (unlikely(b->cr4 & CR4_LA57) ||
+	    unlikely((v->rip & ~PAGE_MASK) > PAGE_SIZE - sizeof(found)))
+		return 0;
 	code = fetch_begin(v, b->cr3, v->rip);
-	if (!code) {
-		svm_skip_instruction(v);
-		return;
-	}
+	if (unlikely(!code))
+		return 0;
 	__builtin_memcpy(&found, code, sizeof(found));
 	fetch_end(v);
-	if (likely((found ^ opcode) << (32 - 8 * length) == 0))
-		advance(v, s, true, v->rip + length);
+	return likely((found ^ opcode) << (32 - 8 * length) == 0) ? v->rip + length : 0;
+}
+
+void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length)
+{
+	uint64_t next = svm_next_rip(v, opcode, length);
+
+	if (likely(next))
+		advance(v, svm_vcpu(v), true, next);
 	else
 		svm_skip_instruction(v);
 }

@@ -36,6 +36,7 @@ static uint8_t code[PAGE_SIZE + 16]; /* what the guest has at PAGE */
 static unsigned walks, decoded;
 static bool leave, fail, repeated_sti;
 static uint8_t decoded_length;
+static uint64_t asked_with, answer;
 
 /* What core/ was told. */
 static struct {
@@ -52,8 +53,9 @@ bool vcpu_before_entry(struct vcpu *v)
 
 void vcpu_cpuid(struct vcpu *v)
 {
-	(void)v;
 	told.cpuids++;
+	asked_with = v->gpr[GPR_RAX];
+	v->gpr[GPR_RAX] = answer;
 }
 
 enum status vcpu_rdmsr(struct vcpu *v)
@@ -174,6 +176,7 @@ static int setup(void **state)
 	asid_pool_init(&svm_cpu.asid, 16, false);
 	cpu.in_guest = 1;
 	vcpu.cpu = &cpu;
+	vcpu.due = UINT64_MAX;
 	vcpu.guest = &guest;
 	guest.tdp.slots = &slots;
 	vcpu.hw = &hw;
@@ -191,12 +194,14 @@ static int setup(void **state)
 /* The guest executes these bytes and exits. */
 static hpa_t exits(uint32_t exit_code, const char *bytes, size_t count)
 {
+	hpa_t vmcb;
+
 	/* QEMU leaves the high half of the code alone. */
 	hw.vmcb.control.exit_code = exit_code | 0xdead00000000ull;
 	memcpy(code + (hw.vmcb.save.rip & ~PAGE_MASK), bytes, count);
-	svm_handle_exit(&vcpu);
+	vmcb = svm_handle_exit(&vcpu);
 	assert_false(cpu.read_sequence & 1);
-	return svm_prepare_entry(&vcpu);
+	return vmcb;
 }
 #define EXITS(exit_code, bytes) exits(exit_code, bytes, sizeof(bytes) - 1)
 
@@ -210,7 +215,6 @@ static void assert_counted(enum exit_class class, unsigned count, uint32_t raw, 
 	assert_int_equal(r->class, class);
 	assert_int_equal(r->raw, raw);
 	assert_int_equal(r->info, info);
-	assert_int_equal(cpu.in_guest, 0);
 }
 
 static void assert_exception(uint8_t vector)
@@ -228,10 +232,12 @@ static void registers_go_both_ways(void **state)
 	(void)state;
 	hw.vmcb.save.rax = 1;
 	hw.vmcb.save.rsp = 2;
-	vcpu.gpr[GPR_RAX] = vcpu.gpr[GPR_RSP] = 77;
-	assert_int_equal(EXITS(SVM_EXIT_CPUID, "\x0f\xa2").v, 0x5000);
+	vcpu.gpr[GPR_RAX] = vcpu.gpr[GPR_RSP] = vcpu.rflags = 77;
+	assert_int_equal(EXITS(SVM_EXIT_NMI, "").v, 0x5000);
 	assert_int_equal(vcpu.gpr[GPR_RAX], 1);
 	assert_int_equal(vcpu.gpr[GPR_RSP], 2);
+	assert_int_equal(vcpu.rip, RIP);
+	assert_int_equal(vcpu.rflags, RFLAGS_RESERVED);
 	vcpu.gpr[GPR_RAX] = 3;
 	vcpu.gpr[GPR_RSP] = 4;
 	vcpu.rip = 5;
@@ -243,6 +249,64 @@ static void registers_go_both_ways(void **state)
 	assert_int_equal(hw.vmcb.save.rflags, 6);
 	leave = true;
 	assert_int_equal(svm_prepare_entry(&vcpu).v, 0);
+	assert_int_equal(EXITS(SVM_EXIT_NMI, "").v, 0);
+}
+
+/* What answers by itself goes back without a look around, and leaves RSP and RFLAGS where they are. */
+static void quick_exits(void **state)
+{
+	(void)state;
+	leave = true;
+	hw.vmcb.save.rax = 1;
+	hw.vmcb.save.rsp = 2;
+	vcpu.gpr[GPR_RSP] = vcpu.rflags = 77;
+	answer = 9;
+	assert_int_equal(EXITS(SVM_EXIT_CPUID, "\x0f\xa2").v, 0x5000);
+	assert_int_equal(asked_with, 1);
+	assert_int_equal(hw.vmcb.save.rax, 9);
+	assert_int_equal(hw.vmcb.save.rsp, 2);
+	assert_int_equal(hw.vmcb.save.rflags, RFLAGS_RESERVED);
+	assert_int_equal(cpu.in_guest, 1);
+	EXITS(SVM_EXIT_VMMCALL, "\x0f\x01\xd9");
+	EXITS(SVM_EXIT_MSR, "\x0f\x32");
+	assert_int_equal(EXITS(SVM_EXIT_XSETBV, "\x0f\x01\xd1").v, 0x5000);
+	assert_int_equal(cpu.in_guest, 1);
+}
+
+/* Unless there is something to do after all. */
+static void assert_not_quick(const char *bytes, size_t count)
+{
+	leave = true;
+	cpu.in_guest = 1;
+	assert_int_equal(exits(SVM_EXIT_CPUID, bytes, count).v, 0);
+	assert_int_equal(cpu.in_guest, 0);
+	assert_int_equal(vcpu.rip, RIP + (decoded ? decoded_length : 2));
+	assert_int_equal(vcpu.gpr[GPR_RSP], 2);
+	setup(NULL);
+	hw.vmcb.save.rsp = 2;
+}
+
+static void exits_that_become_slow(void **state)
+{
+	(void)state;
+	hw.vmcb.save.rsp = 2;
+	vcpu.requests = VCPU_REQ_VECTORS;
+	assert_not_quick("\x0f\xa2", 2);
+	vcpu.due = 0;
+	assert_not_quick("\x0f\xa2", 2);
+	hw.nmi_pending = true;
+	assert_not_quick("\x0f\xa2", 2);
+	hw.vmcb.save.rflags |= RFLAGS_TF;
+	assert_not_quick("\x0f\xa2", 2);
+	assert_not_quick("\xf2\x0f\xa2", 3);
+	fail = leave = true;
+	assert_int_equal(EXITS(SVM_EXIT_MSR, "\x0f\x32").v, 0);
+	assert_int_equal(cpu.in_guest, 0);
+	fail = false;
+	cpu.in_guest = 1;
+	hw.vmcb.control.exit_info1 = 1;
+	assert_int_equal(EXITS(SVM_EXIT_MSR, "\x0f\x30").v, 0);
+	assert_int_equal(cpu.in_guest, 0);
 }
 
 static void commands_are_taken_back(void **state)
@@ -369,7 +433,6 @@ static void other_modes_are_the_decoders(void **state)
 	hw.vmcb.save.rip = 0xfffffffe;
 	hw.vmcb.control.exit_code = SVM_EXIT_CPUID;
 	svm_handle_exit(&vcpu);
-	svm_prepare_entry(&vcpu);
 	assert_int_equal(decoded, 1);
 	assert_int_equal(hw.vmcb.save.rip, 5);
 	assert_int_equal(walks, 0);
@@ -390,7 +453,6 @@ static void the_ends_of_pages(void **state)
 	hw.vmcb.save.rip = PAGE + PAGE_SIZE;
 	hw.vmcb.control.exit_code = SVM_EXIT_CPUID;
 	svm_handle_exit(&vcpu);
-	svm_prepare_entry(&vcpu);
 	assert_int_equal(decoded, 1);
 	/* Gone meanwhile: it is executed again. */
 	setup(state);
@@ -556,6 +618,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(registers_go_both_ways, setup),
+		cmocka_unit_test_setup(quick_exits, setup),
+		cmocka_unit_test_setup(exits_that_become_slow, setup),
 		cmocka_unit_test_setup(commands_are_taken_back, setup),
 		cmocka_unit_test_setup(clean_bits, setup),
 		cmocka_unit_test_setup(interrupted_events_come_back, setup),
