@@ -526,7 +526,11 @@ $(BENCH_BOOT).img: $(BENCH_BOOT)/root/init tools/mkinitramfs
 
 # Lamina, the bare machine and KVM by the same guest: docs/performance.md.
 BENCH = $(PYTHON) tests/bench/run.py --build $(BUILD)
-bench: $(TARGET_DEPS) $(BENCH_BOOT).img guests bench-kvm-files ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
+.PHONY: bench-now
+bench: ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
+	$(Q)$(DEPS) build run bochs kernel
+	$(Q)$(MAKE) bench-now
+bench-now: $(TARGET_DEPS) $(BENCH_BOOT).img guests bench-kvm-files
 	$(Q)$(BENCH) $(K:%=-k %) $(ON:%=--on %)
 
 # Four cores unless CORES= says how many the machine has.
