@@ -478,6 +478,8 @@ enum status insn_decode(const uint8_t *bytes, size_t available, enum insn_mode m
 	read_immediate(&c, out, flags);
 	if (p.segment != SEG_COUNT)
 		out->segment = p.segment;
+	out->plain = out->has_mem && out->kind != INSN_ONLY && out->address_size == 8 &&
+		     out->segment < SEG_FS;
 	out->length = c.at;
 	return c.status;
 }

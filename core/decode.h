@@ -80,8 +80,15 @@ struct insn {
 	bool rip_relative;
 	uint8_t base, index; /* INSN_NO_REG: none */
 	uint8_t scale;       /* 1, 2, 4, 8 */
+	bool plain; /* one memory operand at a 64-bit address without FS or GS, no string */
 	int64_t disp;
 	uint64_t imm; /* sign-extended to 64 bits */
+};
+
+/* Decoding is a function of bytes and mode: what was decoded once need not be again. */
+struct insn_memo {
+	uint64_t word[2]; /* INSN_MAX bytes, then the mode plus 1; 0 at the end: nothing */
+	struct insn insn;
 };
 
 /*

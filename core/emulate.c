@@ -41,6 +41,21 @@ bool emulate_reads(const struct insn *i)
 	return i->kind != INSN_STORE;
 }
 
+bool emulate_writes(const struct insn *i)
+{
+	switch ((enum insn_kind)i->kind) {
+	case INSN_LOAD:
+	case INSN_TEST:
+		return false;
+	case INSN_ALU:
+		return i->op != ALU_CMP && !i->to_reg;
+	case INSN_BIT:
+		return i->op != BIT_TEST;
+	default:
+		return true;
+	}
+}
+
 static int64_t sign_extend(uint64_t value, uint8_t size)
 {
 	unsigned shift = 64 - 8 * size;
@@ -254,12 +269,13 @@ bool emulate(const struct insn *i, uint64_t *gpr, uint64_t *rflags, uint64_t *me
 {
 	uint64_t src = i->imm, flags;
 
+	if (likely(i->kind == INSN_LOAD)) {
+		load(i, gpr, *mem);
+		return false;
+	}
 	if (i->reg != INSN_NO_REG && !i->has_imm)
 		src = emulate_reg_read(gpr, i->reg, i->high_byte, i->size);
 	switch ((enum insn_kind)i->kind) {
-	case INSN_LOAD:
-		load(i, gpr, *mem);
-		return false;
 	case INSN_STORE:
 		*mem = i->swap ? swap_bytes(src, i->size) : src;
 		return true;

@@ -16,6 +16,9 @@ void emulate_reg_write(uint64_t *gpr, uint8_t reg, bool high, uint8_t size, uint
 /* Whether the instruction needs the memory operand's old value. Not for string instructions. */
 bool emulate_reads(const struct insn *i);
 
+/* Whether it can write to it. Likewise. */
+bool emulate_writes(const struct insn *i);
+
 /* The offset of the memory operand in its segment, before truncation to address_size. */
 uint64_t emulate_address(const struct insn *i, const uint64_t *gpr, uint64_t next_rip);
 

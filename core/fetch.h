@@ -6,8 +6,31 @@
 #include "core/read_section.h"
 #include "core/vcpu.h"
 
-/* A walk, after which everything that it went through is in view. In a read section. */
+/*
+ * All of this is for a vCPU in 64-bit mode with four levels of page tables, on its core, in a read
+ * section (mm/mm_host.h) that has found `set` to be the guest's slots.
+ */
+
+/* A walk to code, after which everything that it went through is in view. */
 bool fetch_walk(struct vcpu *v, const struct slot_set *set, uint64_t cr3, uint64_t gla) must_check;
+
+/* The instruction at RIP, if it was decoded before. NULL: find it another way, which makes it known. */
+const struct insn *fetch_insn(struct vcpu *v, const struct slot_set *set, uint64_t cr3);
+
+/*
+ * Does the linear address translate to that guest-physical one, and is it certain that the vCPU may
+ * read there, or write with the dirty bit set already? False: that takes a closer look.
+ */
+bool fetch_leads_to(struct vcpu *v, const struct slot_set *set, const struct fetch_tables *t,
+		    uint64_t gla, bool write, gpa_t gpa) must_check;
+
+/* Show nothing, after the slots have changed and before the guest is entered again. No section. */
+void fetch_forget(struct vcpu *v);
+
+static inline struct fetch_view *fetch_view_of(struct vcpu *v, uint64_t gla)
+{
+	return &v->fetch.code[gla >> PAGE_SHIFT & (FETCH_CODE - 1)];
+}
 
 static inline bool fetch_in_view(const struct fetch_view *f, const struct slot_set *set,
 				 uint64_t cr3, uint64_t gla)
@@ -28,12 +51,13 @@ static inline bool fetch_in_view(const struct fetch_view *f, const struct slot_s
  */
 static inline const uint8_t *fetch_begin(struct vcpu *v, uint64_t cr3, uint64_t gla)
 {
+	const struct fetch_view *f = fetch_view_of(v, gla);
 	const struct slot_set *set;
 
 	read_section_begin(v->cpu);
 	set = tdp_slots(&v->guest->tdp);
-	if (likely(fetch_in_view(&v->fetch, set, cr3, gla)) || fetch_walk(v, set, cr3, gla))
-		return v->fetch.page + (gla & ~PAGE_MASK);
+	if (likely(fetch_in_view(f, set, cr3, gla)) || fetch_walk(v, set, cr3, gla))
+		return f->page + (gla & ~PAGE_MASK);
 	read_section_end(v->cpu);
 	return NULL;
 }

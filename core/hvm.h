@@ -45,6 +45,11 @@ struct hvm_ops {
 	void (*inject_nmi)(struct vcpu *v); /* at most one is kept pending while NMIs are blocked */
 	void (*get_sregs)(struct vcpu *v, struct vcpu_sregs *s);
 	uint64_t (*get_cr4)(struct vcpu *v); /* that of get_sregs, alone */
+	/* Some of that, for what is done often. `seg`: enum segment_index. */
+	void (*get_paging)(struct vcpu *v, struct vcpu_paging *p);
+	void (*get_segment)(struct vcpu *v, uint8_t seg, struct segment *g);
+	/* False: not in 64-bit mode, or not with four levels of page tables. */
+	bool (*get_tables)(struct vcpu *v, struct fetch_tables *t);
 
 	/*
 	 * MSRs that live in the VMCS or VMCB while the guest is out: EFER, FS_BASE, GS_BASE, PAT,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdio.h>
+#include <string.h>
 
 #include "core/emulate.h"
+#include "core/fetch.h"
 #include "core/guest.h"
 #include "core/hvm.h"
 #include "core/vlapic.h"
@@ -15,11 +17,11 @@
 struct mmio {
 	struct vcpu *v;
 	const struct tdp_exit *exit;
-	struct vcpu_sregs s;
+	struct vcpu_paging s;
 	const struct io_region *region; /* the device there; NULL: none */
 	bool in_slot;                   /* a write to memory that the guest has read-only */
 	bool write;                     /* of MOVS, where either operand can be the device */
-	struct insn insn;
+	const struct insn *insn;
 };
 
 /* Count the exit as what it turned out to be. */
@@ -108,31 +110,31 @@ static void die_in_page_walk(struct vcpu *v, const struct tdp_exit *e)
 
 static void skip(struct mmio *m)
 {
-	m->v->insn_length = m->insn.length;
+	m->v->insn_length = m->insn->length;
 	hvm->skip_instruction(m->v);
 	m->v->insn_length = 0;
 }
 
-static void give_up(struct mmio *m, const char *why, const uint8_t *bytes, size_t count)
+static noinline void give_up(struct mmio *m, const char *why, const struct fetched *f)
 {
 	char hex[3 * INSN_MAX + 1] = "";
 	size_t i;
 
-	for (i = 0; i < count && i < INSN_MAX; i++)
-		snprintf(hex + 3 * i, 4, " %02x", bytes[i]);
+	for (i = 0; i < f->count && i < INSN_MAX; i++)
+		snprintf(hex + 3 * i, 4, " %02x", f->bytes[i]);
 	vcpu_die(m->v, "%s %s gpa %#llx: %s%s%s",
 		 m->exit->untold  ? "access to"
 		 : m->exit->write ? "write to"
 				  : "read from",
 		 m->in_slot ? "read-only" : "device", (unsigned long long)m->exit->gpa.v, why,
-		 count ? ", bytes" : "", hex);
+		 f->count ? ", bytes" : "", hex);
 }
 
 /* ------------------------------------------------------------------ string instructions */
 
 static void advance_index(struct mmio *m, uint8_t reg)
 {
-	const struct insn *i = &m->insn;
+	const struct insn *i = m->insn;
 	uint64_t step = m->v->rflags & RFLAGS_DF ? -(uint64_t)i->size : i->size;
 
 	emulate_reg_write(m->v->gpr, reg, false, i->address_size,
@@ -143,10 +145,10 @@ static void advance_index(struct mmio *m, uint8_t reg)
 static enum status string_address(struct mmio *m, uint8_t seg, uint8_t reg, unsigned access,
 				  uint64_t *gla)
 {
-	uint64_t offset = emulate_reg_read(m->v->gpr, reg, false, m->insn.address_size);
+	uint64_t offset = emulate_reg_read(m->v->gpr, reg, false, m->insn->address_size);
 	uint8_t vector;
 
-	if (walk_segment(&m->s, seg, offset, m->insn.size, access, gla, &vector) == OK)
+	if (walk_segment(m->v, &m->s, seg, offset, m->insn->size, access, gla, &vector) == OK)
 		return OK;
 	hvm->inject_exception(m->v, vector, true, 0);
 	return ERR_FAULT;
@@ -155,7 +157,7 @@ static enum status string_address(struct mmio *m, uint8_t seg, uint8_t reg, unsi
 /* Either side of a MOVS can be the device. */
 static enum status do_movs(struct mmio *m)
 {
-	const struct insn *i = &m->insn;
+	const struct insn *i = m->insn;
 	uint64_t value = 0, gla;
 
 	if (m->write) {
@@ -178,7 +180,7 @@ static enum status do_movs(struct mmio *m)
 /* One element an exit: with more to go the guest executes the same instruction again. */
 static void do_string(struct mmio *m)
 {
-	const struct insn *i = &m->insn;
+	const struct insn *i = m->insn;
 	uint64_t *gpr = m->v->gpr, left = 0;
 
 	switch (i->kind) {
@@ -210,43 +212,21 @@ static void do_string(struct mmio *m)
 /* The offset within the page is the same in linear and physical addresses. */
 static bool operand_matches(struct mmio *m)
 {
-	const struct insn *i = &m->insn;
+	const struct insn *i = m->insn;
 	uint64_t gla, offset = emulate_address(i, m->v->gpr, m->v->rip + i->length);
 	uint8_t vector;
 
-	if (walk_segment(&m->s, i->segment, offset, i->size, 0, &gla, &vector) != OK)
+	if (walk_segment(m->v, &m->s, i->segment, offset, i->size, 0, &gla, &vector) != OK)
 		return false;
 	return ((gla ^ m->exit->gpa.v) & ~PAGE_MASK) == 0;
 }
 
-/* The translation that the last access to the page of a device has used. */
-static bool is_known(const struct mmio *m, uint64_t gla)
-{
-	const struct device_translation *d = &m->v->device;
-	const struct vcpu_sregs *s = &m->s;
-
-	return d->valid && d->gla == (gla & PAGE_MASK) && d->gpa == (m->exit->gpa.v & PAGE_MASK) &&
-	       d->cr3 == s->cr3 && d->cr0 == s->cr0 && d->cr4 == s->cr4 && d->efer == s->efer;
-}
-
-static void remember(const struct mmio *m, uint64_t gla)
-{
-	const struct vcpu_sregs *s = &m->s;
-
-	m->v->device = (struct device_translation){ .valid = true,
-						    .cr0 = s->cr0,
-						    .cr3 = s->cr3,
-						    .cr4 = s->cr4,
-						    .efer = s->efer,
-						    .gla = gla & PAGE_MASK,
-						    .gpa = m->exit->gpa.v & PAGE_MASK };
-}
-
 /*
- * Is the operand what the exit is about? OK, or ERR_INVALID: no; ERR_FAULT: the guest has unmapped
+ * Is the operand what the exit is about? `write`: if the instruction is executed, then it is written
+ * to. OK, or ERR_INVALID: no; ERR_FAULT: the guest has unmapped
  * it meanwhile; ERR_NOT_FOUND: the exit came from the walk through the guest's own page tables.
  */
-static enum status operand_at(struct mmio *m, uint8_t segment, uint64_t offset)
+static enum status operand_at(struct mmio *m, uint8_t segment, uint64_t offset, bool write)
 {
 	uint64_t gla;
 	uint8_t vector;
@@ -254,22 +234,16 @@ static enum status operand_at(struct mmio *m, uint8_t segment, uint64_t offset)
 	gpa_t gpa;
 	enum status status;
 
-	if (walk_segment(&m->s, segment, offset, m->insn.size, 0, &gla, &vector) != OK)
+	if (walk_segment(m->v, &m->s, segment, offset, m->insn->size, 0, &gla, &vector) != OK)
 		return ERR_INVALID;
-	if (is_known(m, gla) && !((gla ^ m->exit->gpa.v) & ~PAGE_MASK))
-		return OK;
-	status = walk_gla(m->v, &m->s, gla, 0, &gpa, &error);
-	if (status == OK && gpa.v != m->exit->gpa.v)
-		return ERR_INVALID;
-	if (status == OK)
-		remember(m, gla);
-	return status;
+	status = walk_gla(m->v, &m->s, gla, write ? WALK_WRITE : 0, &gpa, &error);
+	return status == OK && gpa.v != m->exit->gpa.v ? ERR_INVALID : status;
 }
 
 /* Which operand it is. A MOVS reads first. */
 static enum status find_operand(struct mmio *m)
 {
-	const struct insn *i = &m->insn;
+	const struct insn *i = m->insn;
 	const uint64_t *gpr = m->v->gpr;
 	enum status status;
 
@@ -277,17 +251,18 @@ static enum status find_operand(struct mmio *m)
 	case INSN_MOVS:
 	case INSN_LODS:
 		status = operand_at(m, i->segment,
-				    emulate_reg_read(gpr, GPR_RSI, false, i->address_size));
+				    emulate_reg_read(gpr, GPR_RSI, false, i->address_size), false);
 		if (status != ERR_INVALID || i->kind == INSN_LODS)
 			return status;
 		m->write = true;
-		return operand_at(m, SEG_ES,
-				  emulate_reg_read(gpr, GPR_RDI, false, i->address_size));
+		return operand_at(m, SEG_ES, emulate_reg_read(gpr, GPR_RDI, false, i->address_size),
+				  true);
 	case INSN_STOS:
-		return operand_at(m, SEG_ES,
-				  emulate_reg_read(gpr, GPR_RDI, false, i->address_size));
+		return operand_at(m, SEG_ES, emulate_reg_read(gpr, GPR_RDI, false, i->address_size),
+				  true);
 	default:
-		return operand_at(m, i->segment, emulate_address(i, gpr, m->v->rip + i->length));
+		return operand_at(m, i->segment, emulate_address(i, gpr, m->v->rip + i->length),
+				  emulate_writes(i));
 	}
 }
 
@@ -299,13 +274,13 @@ static bool is_string(const struct insn *i)
 }
 
 /* Is the exit due to the instruction's operand, and what else is it if not? */
-static bool is_ours(struct mmio *m, const uint8_t *bytes, size_t count)
+static bool is_ours(struct mmio *m, const struct fetched *f)
 {
-	const struct insn *i = &m->insn;
+	const struct insn *i = m->insn;
 	enum status status = OK;
 
 	if (!is_string(i) && (i->kind == INSN_ONLY || !i->has_mem)) {
-		give_up(m, "instruction not emulated", bytes, count);
+		give_up(m, "instruction not emulated", f);
 		return false;
 	}
 	m->write = m->exit->write;
@@ -314,72 +289,143 @@ static bool is_ours(struct mmio *m, const uint8_t *bytes, size_t count)
 	else if (!is_string(i) && !operand_matches(m))
 		status = ERR_INVALID;
 	if (status == ERR_INVALID)
-		give_up(m, "not the operand of the instruction", bytes, count);
+		give_up(m, "not the operand of the instruction", f);
 	else if (status == ERR_NOT_FOUND)
 		die_in_page_walk(m->v, m->exit);
 	/* ERR_FAULT: executed again, it raises the fault. */
 	return status == OK;
 }
 
-static void execute(struct mmio *m, const uint8_t *bytes, size_t count)
+/* Any but a string instruction, of which the operand is the device. */
+static void carry_out(struct mmio *m)
 {
-	const struct insn *i = &m->insn;
-	gpa_t gpa = m->exit->gpa;
+	const struct insn *i = m->insn;
 	uint64_t mem = 0;
 
-	if ((gpa.v & ~PAGE_MASK) + i->size > PAGE_SIZE) {
-		give_up(m, "it crosses a page", bytes, count);
-		return;
-	}
-	if (!is_ours(m, bytes, count))
-		return;
-	if (is_string(i)) {
-		do_string(m);
-		return;
-	}
 	if (emulate_reads(i))
-		mem = device_read(m, gpa, i->size);
+		mem = device_read(m, m->exit->gpa, i->size);
 	if (emulate(i, m->v->gpr, &m->v->rflags, &mem))
-		device_write(m, gpa, i->size, mem);
+		device_write(m, m->exit->gpa, i->size, mem);
 	skip(m);
+}
+
+static void execute(struct mmio *m, const struct fetched *f)
+{
+	const struct insn *i = m->insn;
+
+	if ((m->exit->gpa.v & ~PAGE_MASK) + i->size > PAGE_SIZE) {
+		give_up(m, "it crosses a page", f);
+		return;
+	}
+	if (!is_ours(m, f))
+		return;
+	if (is_string(i))
+		do_string(m);
+	else
+		carry_out(m);
 }
 
 static void emulate_access(struct mmio *m)
 {
 	const struct tdp_exit *e = m->exit;
-	uint8_t bytes[INSN_MAX];
-	size_t count = e->insn_len;
 	enum status status = ERR_FAULT;
+	struct fetched f;
 
-	hvm->get_sregs(m->v, &m->s);
-	if (e->insn_len)
-		status = insn_decode(e->insn, e->insn_len, vcpu_mode(&m->s), &m->insn);
-	if (status == OK) {
-		execute(m, e->insn, count);
-		return;
+	hvm->get_paging(m->v, &m->s);
+	if (e->insn_len) {
+		f.count = e->insn_len;
+		memcpy(f.bytes, e->insn, sizeof(e->insn));
+		status = walk_decode(m->v, vcpu_mode(&m->s), &f);
 	}
 	/* None supplied, or not enough of them. */
-	status = walk_fetch(m->v, &m->s, &m->insn, bytes, &count);
-	if (status == ERR_FAULT)
-		return;
+	if (status != OK)
+		status = walk_fetch(m->v, &m->s, &f);
+	m->insn = f.insn;
 	if (status == OK)
-		execute(m, bytes, count);
-	else
-		give_up(m, "instruction not emulated", bytes, count);
+		execute(m, &f);
+	else if (status != ERR_FAULT)
+		give_up(m, "instruction not emulated", &f);
 }
 
-static void mmio_exit(struct vcpu *v, const struct tdp_exit *e, const struct io_region *region,
-		      bool in_slot)
+/* ------------------------------------------------------------------ the usual case */
+
+/* Whose page is it? In a read section that has found `set` to be the guest's slots. */
+static bool place_known(struct mmio *m, const struct slot_set *set)
 {
-	struct mmio m = { .v = v, .exit = e, .region = region, .in_slot = in_slot };
+	const struct tdp_exit *e = m->exit;
+	struct vcpu *v = m->v;
+	uint64_t page = e->gpa.v & PAGE_MASK;
+	struct device_memo *d = &v->devices[(page >> PAGE_SHIFT ^ page >> 20) % DEVICE_MEMOS];
+	const struct slot *s;
+
+	if (unlikely(d->key != (page | 1) || d->version != set->version)) {
+		d->key = 0;
+		s = slot_find(set, gpa_to_gfn(e->gpa));
+		if (!s || s->kind != (in_apic_page(e->gpa) ? SLOT_DEVICE : SLOT_EMULATED) ||
+		    s->access & ACCESS_W)
+			return false;
+		d->region = io_handler(&v->guest->io, s->handler);
+		if (s->kind == SLOT_DEVICE)
+			d->region = NULL;
+		else if (!d->region)
+			return false;
+		d->version = set->version;
+		d->key = page | 1;
+	}
+	m->region = d->region;
+	m->in_slot = !d->region;
+	return true;
+}
+
+/*
+ * Most accesses are moves from or to a register, in 64-bit mode, by code that has done so before, and
+ * everything that has to be known of them is known. False: ask.
+ */
+static bool known(struct mmio *m)
+{
+	const struct tdp_exit *e = m->exit;
+	struct vcpu *v = m->v;
+	const struct slot_set *set;
+	const struct insn *i = NULL;
+	struct fetch_tables t;
+	uint64_t gla;
+	bool ours = false;
+
+	if (e->fetch | e->in_page_walk | e->in_event || !hvm->get_tables(v, &t))
+		return false;
+	read_section_begin(v->cpu);
+	set = tdp_slots(&v->guest->tdp);
+	if (likely(place_known(m, set)))
+		i = fetch_insn(v, set, t.cr3);
+	if (likely(i && i->plain)) {
+		gla = emulate_address(i, v->gpr, v->rip + i->length);
+		ours = (uint64_t)((int64_t)(gla << 16) >> 16) == gla &&
+		       !((gla ^ e->gpa.v) & ~PAGE_MASK) &&
+		       (gla & ~PAGE_MASK) + i->size <= PAGE_SIZE;
+		if (ours && e->untold)
+			ours = fetch_leads_to(v, set, &t, gla, emulate_writes(i), e->gpa);
+	}
+	read_section_end(v->cpu);
+	m->insn = i;
+	return ours;
+}
+
+static noinline void mmio_exit(struct vcpu *v, const struct tdp_exit *e,
+			       const struct io_region *region, bool in_slot)
+{
+	struct mmio m;
 
 	reclass(v, in_apic_page(e->gpa) ? EXIT_APIC : EXIT_MMIO);
-	if (e->fetch)
+	m.v = v;
+	m.exit = e;
+	m.region = region;
+	m.in_slot = in_slot;
+	if (unlikely(e->fetch))
 		vcpu_die(v, "executes at gpa %#llx, where it has no memory",
 			 (unsigned long long)e->gpa.v);
-	else if (e->in_page_walk)
+	else if (unlikely(e->in_page_walk))
 		die_in_page_walk(v, e);
-	else if (e->in_event)
+	else if (unlikely(e->in_event))
 		vcpu_die(v, "its stack or tables lie at gpa %#llx, where it has no writable memory",
 			 (unsigned long long)e->gpa.v);
 	else
@@ -419,14 +465,10 @@ static const struct io_region *find_region(struct guest *g, const struct tdp_fau
 	return io_find_mmio(&g->io, f->gpa, 1);
 }
 
-void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
+static noinline void fault_exit(struct vcpu *v, const struct tdp_exit *e)
 {
 	struct tdp_fault fault = { .gpa = e->gpa, .access = access_of(e) };
 
-	if (e->misconfig) {
-		malformed(v, e);
-		return;
-	}
 	switch (tdp_fault(&v->guest->tdp, &fault)) {
 	case TDP_FIXED:
 	case TDP_SPURIOUS:
@@ -447,4 +489,24 @@ void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
 				 (unsigned long long)e->gpa.v);
 		return;
 	}
+}
+
+void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
+{
+	struct mmio m;
+
+	if (e->misconfig || (e->write && in_apic_page(e->gpa))) {
+		m.v = v;
+		m.exit = e;
+		if (likely(known(&m))) {
+			reclass(v, m.region ? EXIT_MMIO : EXIT_APIC);
+			tdp_note_mmio(&v->guest->tdp);
+			carry_out(&m);
+			return;
+		}
+	}
+	if (e->misconfig)
+		malformed(v, e);
+	else
+		fault_exit(v, e);
 }

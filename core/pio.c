@@ -46,7 +46,7 @@ static bool port_write(struct vcpu *v, uint16_t port, uint8_t size, uint64_t val
 struct string {
 	struct vcpu *v;
 	const struct pio_exit *e;
-	struct vcpu_sregs s;
+	struct vcpu_paging s;
 	uint8_t address_size, segment;
 	bool slow;
 };
@@ -54,23 +54,21 @@ struct string {
 /* The hardware need not tell address size and segment. False: the fetch has injected a fault. */
 static bool complete(struct string *t)
 {
-	uint8_t bytes[INSN_MAX];
 	enum status status;
-	struct insn insn;
-	size_t count;
+	struct fetched f;
 
 	t->address_size = t->e->address_size;
 	t->segment = t->e->segment;
 	if (t->address_size && t->segment < SEG_COUNT)
 		return true;
-	status = walk_fetch(t->v, &t->s, &insn, bytes, &count);
+	status = walk_fetch(t->v, &t->s, &f);
 	if (status == ERR_FAULT)
 		return false;
 	/* Another core has changed the instruction under way: execute what is there now. */
-	if (status != OK || insn.map != 1 || insn.opcode < 0x6c || insn.opcode > 0x6f)
+	if (status != OK || f.insn->map != 1 || f.insn->opcode < 0x6c || f.insn->opcode > 0x6f)
 		return false;
-	t->address_size = insn.address_size;
-	t->segment = insn.segment;
+	t->address_size = f.insn->address_size;
+	t->segment = f.insn->segment;
 	return true;
 }
 
@@ -84,7 +82,7 @@ static bool element(struct string *t)
 	uint8_t vector;
 
 	/* The destination of INS is ES, whatever the prefix says. */
-	if (walk_segment(&t->s, e->in ? SEG_ES : t->segment, offset, e->size,
+	if (walk_segment(t->v, &t->s, e->in ? SEG_ES : t->segment, offset, e->size,
 			 e->in ? WALK_WRITE : 0, &gla, &vector) != OK) {
 		hvm->inject_exception(t->v, vector, true, 0);
 		return false;
@@ -112,7 +110,7 @@ static void string_exit(struct vcpu *v, const struct pio_exit *e)
 	uint64_t left;
 	unsigned burst;
 
-	hvm->get_sregs(v, &t.s);
+	hvm->get_paging(v, &t.s);
 	if (!complete(&t))
 		return;
 	if (!e->rep) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/console.h"
+#include "core/fetch.h"
 #include "core/guest.h"
 #include "core/guest_load.h"
 #include "core/hvm.h"
@@ -93,8 +94,10 @@ static bool serve(struct vcpu *v, uint64_t requests)
 {
 	if (requests & (VCPU_REQ_STOP | VCPU_REQ_PAUSE | VCPU_REQ_INIT))
 		return false;
-	if (take(v, VCPU_REQ_FLUSH))
+	if (take(v, VCPU_REQ_FLUSH)) {
 		hvm->flush_guest_tlb(v);
+		fetch_forget(v);
+	}
 	if (take(v, VCPU_REQ_CONSOLE))
 		guest_poll_console(v->guest);
 	if (take(v, VCPU_REQ_MSRS))
@@ -198,7 +201,7 @@ static void power_on(struct vcpu *v)
 
 	memset(&v->last, 0, sizeof(v->last));
 	memset(&v->soft, 0, sizeof(v->soft));
-	memset(&v->device, 0, sizeof(v->device));
+	fetch_forget(v);
 	lapic_reset_to_power_on();
 	v->x2apic = lapic_is_x2apic();
 	cpuid_prepare(v);

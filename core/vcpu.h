@@ -4,11 +4,13 @@
 
 #include "core/cpuid.h"
 #include "core/msr.h"
+#include "core/decode.h"
 #include "types.h"
 #include "x86/asm.h"
 #include "x86/cpu.h"
 
 struct guest;
+struct io_region;
 
 /* General registers in the order of their hardware encoding (ModRM, exit qualifications). */
 enum gpr {
@@ -98,6 +100,9 @@ enum segment_index {
 	SEG_COUNT
 };
 
+#define SEGMENT_L  0x2000 /* of `access`: 64-bit code */
+#define SEGMENT_DB 0x4000
+
 struct segment {
 	uint16_t selector;
 	uint16_t
@@ -116,6 +121,14 @@ struct vcpu_sregs {
 	bool interrupt_shadow;
 	bool nmi_blocked;
 	bool halted; /* activity state HLT, where hardware tells */
+};
+
+/* Of that, what the translation of a linear address depends on, besides the flags. */
+struct vcpu_paging {
+	uint64_t cr0, cr3, cr4, efer;
+	uint64_t cs_base; /* undefined in 64-bit mode */
+	uint16_t cs_access;
+	uint8_t cpl;
 };
 
 /* All registers at one moment: for the monitor and for the post-mortem view of a stopped guest. */
@@ -147,25 +160,26 @@ struct vcpu_soft {
 	uint32_t denied[24]; /* MSRs whose refusal was logged */
 };
 
-/*
- * Where the guest's page tables have put the page of a device, when they were last asked. As with a
- * TLB, it may be out of date until the guest changes one of the registers; unlike there, nothing but
- * the meaning of an access to that very device page depends on it.
- */
-struct device_translation {
-	bool valid;
-	uint64_t cr0, cr3, cr4, efer;
-	uint64_t gla, gpa; /* pages */
+/* Whose a page is, as long as the slots have that version. */
+#define DEVICE_MEMOS 4
+
+struct device_memo {
+	uint64_t key; /* the page's gpa, bit 0 set; 0: none */
+	uint64_t version;
+	const struct io_region *region; /* NULL: the local APIC's page */
 };
 
 /*
- * The bytes at the guest's instruction pointer, for exits that come from the same few places again
- * and again (core/fetch.h). Each entry of the guest's page tables that the last walk went through
- * stays in view by a window of its own, and so does the page of code. If all of them are what they
- * were, so is the translation: a comparison for each level is as good as a new walk, and nothing
- * that the guest changes goes unseen, whether it flushes a TLB or not.
+ * The bytes at the guest's instruction pointer, and where their operands lead, for exits that come from
+ * the same few places again and again (core/fetch.h). Each entry of the guest's page tables that a
+ * walk went through stays in view by a window of its own, and so does the page of code. If all of them
+ * are what they were, so is the translation: a comparison for each level is as good as a new walk, and
+ * nothing that the guest changes goes unseen, whether it flushes a TLB or not.
  */
 #define FETCH_LEVELS    4
+#define FETCH_CODE      4 /* views of code, by the page's number */
+#define FETCH_DATA      2 /* and of operands */
+#define FETCH_INSNS     8
 #define FETCH_KEY_VALID 1ull
 
 struct fetch_view {
@@ -176,7 +190,21 @@ struct fetch_view {
 		const volatile uint64_t *entry; /* of level 4 first */
 		uint64_t value;
 	} step[FETCH_LEVELS];
-	const uint8_t *page; /* the code */
+	uint64_t gpa;        /* of the page */
+	uint64_t rights;     /* A, W and U if all entries have them; D if the last one has */
+	const uint8_t *page; /* of code: the page itself */
+};
+
+struct fetch_cache {
+	struct fetch_view code[FETCH_CODE], data[FETCH_DATA];
+	struct insn_memo insn[FETCH_INSNS];
+	bool shown; /* a window may show something */
+};
+
+/* The vCPU's page tables, and whether it is at privilege level 3. */
+struct fetch_tables {
+	uint64_t cr3;
+	bool user;
 };
 
 /*
@@ -209,10 +237,10 @@ struct vcpu {
 	uint64_t apic_base;  /* what the guest reads in IA32_APIC_BASE */
 	struct vcpu_snapshot last;
 	struct vcpu_soft soft;
-	struct device_translation device;
-	struct fetch_view fetch;
 	struct cpuid_table cpuid;
 	struct msr_index msrs;
+	struct fetch_cache fetch;
+	struct device_memo devices[DEVICE_MEMOS]; /* of core/mmio.c */
 };
 
 /* Where a vCPU starts: everything else has its power-on value (Intel SDM vol. 3, table 10-1). */
@@ -226,6 +254,12 @@ struct vcpu_start {
 	uint16_t gdt_limit;
 	uint8_t sipi_vector; /* CS:IP = vector << 8 : 0 */
 };
+
+/* Where the instruction at RIP would have been kept. */
+static inline struct insn_memo *insn_memo(struct vcpu *v)
+{
+	return &v->fetch.insn[(v->rip ^ v->rip >> 3) % FETCH_INSNS];
+}
 
 #define for_each_vcpu(g, v, i) for ((i) = 0; (i) < (g)->vcpu_count && ((v) = (g)->vcpus[i]); (i)++)
 

@@ -25,12 +25,10 @@
 #define SEG_TYPE_EXPAND 0x04 /* data: expand-down */
 #define SEG_TYPE_CODE   0x08
 #define SEG_PRESENT     0x80
-#define SEG_L           0x2000
-#define SEG_DB          0x4000
 
 struct walk {
 	struct vcpu *v;
-	const struct vcpu_sregs *s;
+	const struct vcpu_paging *s;
 	uint64_t gla;
 	unsigned access;
 	unsigned levels;    /* of the paging mode */
@@ -46,13 +44,6 @@ struct walk {
 	} mark[MAX_LEVELS]; /* accessed and dirty bits that are missing */
 };
 
-enum insn_mode vcpu_mode(const struct vcpu_sregs *s)
-{
-	if ((s->efer & EFER_LMA) && (s->seg[SEG_CS].access & SEG_L))
-		return INSN_64;
-	return (s->seg[SEG_CS].access & SEG_DB) ? INSN_32 : INSN_16;
-}
-
 static unsigned phys_bits(void)
 {
 	static unsigned bits; /* the same on all cores */
@@ -65,7 +56,7 @@ static unsigned phys_bits(void)
 	return bits;
 }
 
-static bool canonical(const struct vcpu_sregs *s, uint64_t gla)
+static bool canonical(const struct vcpu_paging *s, uint64_t gla)
 {
 	unsigned unused_bits = (s->cr4 & CR4_LA57) ? 7 : 16;
 
@@ -113,7 +104,7 @@ static gpa_t leaf_address(const struct walk *w, uint64_t entry, unsigned level)
 /* SDM vol. 3, 4.6.1. */
 static bool allowed(const struct walk *w)
 {
-	const struct vcpu_sregs *s = w->s;
+	const struct vcpu_paging *s = w->s;
 	bool user_mode = s->cpl == 3, user = w->all & PTE_U;
 
 	if (user_mode && !user)
@@ -193,7 +184,7 @@ static enum status descend(struct walk *w, gpa_t table, gpa_t *gpa, uint32_t *er
 /* The paging mode; returns where the root table lies. */
 static gpa_t set_mode(struct walk *w)
 {
-	const struct vcpu_sregs *s = w->s;
+	const struct vcpu_paging *s = w->s;
 
 	w->reserved = BITS(51, phys_bits()) | (s->efer & EFER_NXE ? 0 : PTE_NX);
 	if (s->efer & EFER_LMA) {
@@ -214,7 +205,7 @@ static gpa_t set_mode(struct walk *w)
 	return GPA(s->cr3 & BITS(31, 12));
 }
 
-enum status walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, unsigned access,
+enum status walk_gla(struct vcpu *v, const struct vcpu_paging *s, uint64_t gla, unsigned access,
 		     gpa_t *gpa, uint32_t *error)
 {
 	enum status status;
@@ -244,7 +235,7 @@ enum status walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, u
 /* ------------------------------------------------------------------ segmentation */
 
 /* In protected mode: may the segment be used so? Real mode has no types. */
-static bool type_allows(const struct vcpu_sregs *s, const struct segment *g, unsigned access)
+static bool type_allows(const struct vcpu_paging *s, const struct segment *g, unsigned access)
 {
 	if (!(s->cr0 & CR0_PE))
 		return true;
@@ -264,32 +255,37 @@ static bool within_limit(const struct segment *g, uint64_t offset, size_t size)
 
 	if (!expand_down)
 		return last <= g->limit;
-	return offset > g->limit && last <= (g->access & SEG_DB ? 0xffffffffu : 0xffffu);
+	return offset > g->limit && last <= (g->access & SEGMENT_DB ? 0xffffffffu : 0xffffu);
 }
 
-enum status walk_segment(const struct vcpu_sregs *s, uint8_t seg, uint64_t offset, size_t size,
-			 unsigned access, uint64_t *gla, uint8_t *vector)
+enum status walk_segment(struct vcpu *v, const struct vcpu_paging *s, uint8_t seg, uint64_t offset,
+			 size_t size, unsigned access, uint64_t *gla, uint8_t *vector)
 {
-	const struct segment *g = &s->seg[seg];
+	struct segment g;
 
 	*vector = seg == SEG_SS ? VEC_SS : VEC_GP;
 	if (vcpu_mode(s) == INSN_64) {
 		/* Only FS and GS have a base there, and nothing has a limit. */
-		*gla = offset + (seg >= SEG_FS ? g->base : 0);
+		*gla = offset;
+		if (seg >= SEG_FS) {
+			hvm->get_segment(v, seg, &g);
+			*gla += g.base;
+		}
 		if (!canonical(s, *gla) || !canonical(s, *gla + size - 1))
 			return ERR_FAULT;
 		return OK;
 	}
-	if (!type_allows(s, g, access) || !within_limit(g, offset, size))
+	hvm->get_segment(v, seg, &g);
+	if (!type_allows(s, &g, access) || !within_limit(&g, offset, size))
 		return ERR_FAULT;
-	*gla = (uint32_t)(g->base + offset);
+	*gla = (uint32_t)(g.base + offset);
 	return OK;
 }
 
 /* ------------------------------------------------------------------ memory */
 
 /* One piece within a page. ERR_FAULT: a fault was injected, or the guest stopped. */
-static enum status copy_page(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, void *buf,
+static enum status copy_page(struct vcpu *v, const struct vcpu_paging *s, uint64_t gla, void *buf,
 			     size_t len, unsigned access)
 {
 	uint32_t error = 0;
@@ -318,7 +314,7 @@ static enum status copy_page(struct vcpu *v, const struct vcpu_sregs *s, uint64_
 	return ERR_FAULT;
 }
 
-static enum status copy(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, uint8_t *buf,
+static enum status copy(struct vcpu *v, const struct vcpu_paging *s, uint64_t gla, uint8_t *buf,
 			size_t len, unsigned access)
 {
 	while (len) {
@@ -334,13 +330,13 @@ static enum status copy(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla
 	return OK;
 }
 
-enum status walk_read(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, void *buf,
+enum status walk_read(struct vcpu *v, const struct vcpu_paging *s, uint64_t gla, void *buf,
 		      size_t len, unsigned access)
 {
 	return copy(v, s, gla, buf, len, access & ~(unsigned)WALK_WRITE);
 }
 
-enum status walk_probe_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, size_t len)
+enum status walk_probe_write(struct vcpu *v, const struct vcpu_paging *s, uint64_t gla, size_t len)
 {
 	uint64_t page[2] = { gla, (gla + len - 1) & PAGE_MASK };
 	unsigned i, pages = (gla & PAGE_MASK) == page[1] ? 1 : 2;
@@ -357,7 +353,7 @@ enum status walk_probe_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_
 }
 
 /* Both pages of a write are checked before the first byte changes. */
-enum status walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, const void *buf,
+enum status walk_write(struct vcpu *v, const struct vcpu_paging *s, uint64_t gla, const void *buf,
 		       size_t len)
 {
 	if (walk_probe_write(v, s, gla, len) != OK)
@@ -367,61 +363,78 @@ enum status walk_write(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla,
 
 enum status vcpu_read_linear(struct vcpu *v, uint64_t gla, void *buf, size_t len, bool fetch)
 {
-	struct vcpu_sregs s;
+	struct vcpu_paging s;
 
-	hvm->get_sregs(v, &s);
+	hvm->get_paging(v, &s);
 	return walk_read(v, &s, gla, buf, len, fetch ? WALK_FETCH : 0);
 }
 
 enum status vcpu_write_linear(struct vcpu *v, uint64_t gla, const void *buf, size_t len)
 {
-	struct vcpu_sregs s;
+	struct vcpu_paging s;
 
-	hvm->get_sregs(v, &s);
+	hvm->get_paging(v, &s);
 	return walk_write(v, &s, gla, buf, len);
 }
 
 /* ------------------------------------------------------------------ instructions */
 
 /* Where the instruction pointer points. */
-static uint64_t linear_rip(const struct vcpu *v, const struct vcpu_sregs *s)
+static uint64_t linear_rip(const struct vcpu *v, const struct vcpu_paging *s)
 {
 	if (vcpu_mode(s) == INSN_64)
 		return v->rip;
-	return (uint32_t)(s->seg[SEG_CS].base + (uint32_t)v->rip);
+	return (uint32_t)(s->cs_base + (uint32_t)v->rip);
+}
+
+/* And keep it, for fetch_insn(). */
+enum status walk_decode(struct vcpu *v, enum insn_mode mode, struct fetched *f)
+{
+	struct insn_memo *m = insn_memo(v);
+	enum status status;
+
+	f->insn = &m->insn;
+	m->word[1] = 0;
+	status = insn_decode(f->bytes, f->count, mode, &m->insn);
+	if (status == OK && f->count == INSN_MAX) {
+		f->bytes[INSN_MAX] = (uint8_t)(mode + 1);
+		m->word[0] = f->word[0];
+		m->word[1] = f->word[1];
+	}
+	return status;
 }
 
 /* The second page is read only if the instruction really goes on there: it need not be mapped. */
-enum status walk_fetch(struct vcpu *v, const struct vcpu_sregs *s, struct insn *insn,
-		       uint8_t *bytes, size_t *count)
+enum status walk_fetch(struct vcpu *v, const struct vcpu_paging *s, struct fetched *f)
 {
-	enum insn_mode mode = vcpu_mode(s);
 	uint64_t gla = linear_rip(v, s);
-	size_t first = min_u64(INSN_MAX, PAGE_SIZE - (gla & ~PAGE_MASK));
+	uint8_t first = (uint8_t)min_u64(INSN_MAX, PAGE_SIZE - (gla & ~PAGE_MASK));
+	enum insn_mode mode = vcpu_mode(s);
 	enum status status;
 
-	*count = 0;
-	if (walk_read(v, s, gla, bytes, first, WALK_FETCH) != OK)
+	f->count = 0;
+	if (walk_read(v, s, gla, f->bytes, first, WALK_FETCH) != OK)
 		return ERR_FAULT;
-	*count = first;
-	status = insn_decode(bytes, first, mode, insn);
+	f->count = first;
+	status = walk_decode(v, mode, f);
 	if (status != ERR_FAULT)
 		return status;
-	if (walk_read(v, s, gla + first, bytes + first, INSN_MAX - first, WALK_FETCH) != OK)
+	if (walk_read(v, s, gla + first, f->bytes + first, INSN_MAX - (size_t)first, WALK_FETCH) !=
+	    OK)
 		return ERR_FAULT;
-	*count = INSN_MAX;
-	status = insn_decode(bytes, INSN_MAX, mode, insn);
+	f->count = INSN_MAX;
+	status = walk_decode(v, mode, f);
 	return status == ERR_FAULT ? ERR_INVALID : status;
 }
 
 bool vcpu_fetch_bytes(struct vcpu *v, uint8_t *bytes, unsigned count)
 {
-	struct vcpu_sregs s;
+	struct vcpu_paging s;
 	uint32_t error;
 	uint64_t gla;
 	gpa_t gpa;
 
-	hvm->get_sregs(v, &s);
+	hvm->get_paging(v, &s);
 	gla = linear_rip(v, &s);
 	if ((gla & ~PAGE_MASK) + count > PAGE_SIZE)
 		return false;
@@ -431,11 +444,9 @@ bool vcpu_fetch_bytes(struct vcpu *v, uint8_t *bytes, unsigned count)
 
 uint8_t vcpu_instruction_length(struct vcpu *v)
 {
-	uint8_t bytes[INSN_MAX];
-	struct vcpu_sregs s;
-	struct insn insn;
-	size_t count;
+	struct vcpu_paging s;
+	struct fetched f;
 
-	hvm->get_sregs(v, &s);
-	return walk_fetch(v, &s, &insn, bytes, &count) == OK ? insn.length : 0;
+	hvm->get_paging(v, &s);
+	return walk_fetch(v, &s, &f) == OK ? f.insn->length : 0;
 }

@@ -294,6 +294,14 @@ struct tdp_census {
 
 void tdp_census(struct tdp *t, enum tdp_view_id view, struct tdp_census *census);
 
+/* An access to a device of which the caller knew that without asking. */
+static inline void tdp_note_mmio(struct tdp *t)
+{
+	uint64_t *counter = &t->stats.mmio_entries;
+
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
+
 /* A copy of the counters. */
 struct tdp_stats tdp_stats(struct tdp *t);
 

@@ -129,6 +129,9 @@ void svm_repeat_sti(struct vcpu *v);
 void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start);
 void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out);
 uint64_t svm_get_cr4(struct vcpu *v);
+void svm_get_paging(struct vcpu *v, struct vcpu_paging *p);
+void svm_get_segment(struct vcpu *v, uint8_t seg, struct segment *g);
+bool svm_get_tables(struct vcpu *v, struct fetch_tables *t);
 
 /*
  * svm_skip.c: past the instruction that exited. svm_next_rip() only says where that is, if it is easy

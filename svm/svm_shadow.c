@@ -16,7 +16,7 @@
 void svm_repeat_sti(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
-	struct vcpu_sregs sregs;
+	struct vcpu_paging paging;
 	uint8_t opcode, vector;
 	uint32_t error;
 	uint64_t gla;
@@ -26,11 +26,11 @@ void svm_repeat_sti(struct vcpu *v)
 	if ((v->rflags & (RFLAGS_IF | RFLAGS_TF)) != RFLAGS_IF ||
 	    (s->vmcb.control.event_inj & EVENT_VALID))
 		return;
-	svm_get_sregs(v, &sregs);
-	if (sregs.cpl != 0)
+	svm_get_paging(v, &paging);
+	if (paging.cpl != 0)
 		return; /* there STI may need a privilege that MOV SS does not */
-	if (walk_segment(&sregs, SEG_CS, v->rip - 1, 1, WALK_FETCH, &gla, &vector) != OK ||
-	    walk_gla(v, &sregs, gla, WALK_FETCH, &gpa, &error) != OK ||
+	if (walk_segment(v, &paging, SEG_CS, v->rip - 1, 1, WALK_FETCH, &gla, &vector) != OK ||
+	    walk_gla(v, &paging, gla, WALK_FETCH, &gpa, &error) != OK ||
 	    guest_read(v->guest, gpa, &opcode, sizeof(opcode)) != OK || opcode != OPCODE_STI)
 		return;
 	v->rip--;

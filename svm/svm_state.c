@@ -105,12 +105,46 @@ void svm_vcpu_reset(struct vcpu *v, const struct vcpu_start *start)
 	s->vmcb.control.clean = 0;
 }
 
-static void from_vmcb(struct segment *to, const struct vmcb_segment *from)
+/* As in a descriptor. */
+static uint16_t access_rights(const struct vmcb_segment *from)
 {
-	to->selector = from->selector;
-	to->access = (uint16_t)((from->attrib & 0xff) | (from->attrib & 0xf00) << 4);
-	to->limit = from->limit;
-	to->base = from->base;
+	return (uint16_t)((from->attrib & 0xff) | (from->attrib & 0xf00) << 4);
+}
+
+void svm_get_segment(struct vcpu *v, uint8_t seg, struct segment *g)
+{
+	const struct vmcb_save *b = &svm_vcpu(v)->vmcb.save;
+	const struct vmcb_segment *from[SEG_COUNT] = {
+		[SEG_ES] = &b->es, [SEG_CS] = &b->cs, [SEG_SS] = &b->ss,     [SEG_DS] = &b->ds,
+		[SEG_FS] = &b->fs, [SEG_GS] = &b->gs, [SEG_LDTR] = &b->ldtr, [SEG_TR] = &b->tr,
+	};
+
+	g->selector = from[seg]->selector;
+	g->access = access_rights(from[seg]);
+	g->limit = from[seg]->limit;
+	g->base = from[seg]->base;
+}
+
+void svm_get_paging(struct vcpu *v, struct vcpu_paging *p)
+{
+	const struct vmcb_save *b = &svm_vcpu(v)->vmcb.save;
+
+	p->cr0 = b->cr0;
+	p->cr3 = b->cr3;
+	p->cr4 = b->cr4;
+	p->efer = b->efer;
+	p->cs_access = access_rights(&b->cs);
+	p->cs_base = b->cs.base;
+	p->cpl = b->cpl;
+}
+
+bool svm_get_tables(struct vcpu *v, struct fetch_tables *t)
+{
+	const struct svm_vcpu *s = svm_vcpu(v);
+
+	t->cr3 = s->vmcb.save.cr3;
+	t->user = s->vmcb.save.cpl == 3;
+	return svm_is_64bit(s) && !(s->vmcb.save.cr4 & CR4_LA57);
 }
 
 uint64_t svm_get_cr4(struct vcpu *v)
@@ -139,12 +173,6 @@ void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out)
 	out->nmi_blocked =
 		svm_caps.vnmi ? s->vmcb.control.int_ctl & INT_CTL_V_NMI_MASK : s->nmi_blocked;
 	out->halted = false; /* the VMCB does not tell */
-	from_vmcb(&out->seg[SEG_ES], &b->es);
-	from_vmcb(&out->seg[SEG_CS], &b->cs);
-	from_vmcb(&out->seg[SEG_SS], &b->ss);
-	from_vmcb(&out->seg[SEG_DS], &b->ds);
-	from_vmcb(&out->seg[SEG_FS], &b->fs);
-	from_vmcb(&out->seg[SEG_GS], &b->gs);
-	from_vmcb(&out->seg[SEG_LDTR], &b->ldtr);
-	from_vmcb(&out->seg[SEG_TR], &b->tr);
+	for (uint8_t i = 0; i < SEG_COUNT; i++)
+		svm_get_segment(v, i, &out->seg[i]);
 }

@@ -95,6 +95,9 @@ void vmx_clear_vmcs(struct vmx_vcpu *hw); /* on the vCPU's core */
 
 void vmx_get_sregs(struct vcpu *v, struct vcpu_sregs *s);
 uint64_t vmx_get_cr4(struct vcpu *v);
+void vmx_get_paging(struct vcpu *v, struct vcpu_paging *p);
+void vmx_get_segment(struct vcpu *v, uint8_t seg, struct segment *g);
+bool vmx_get_tables(struct vcpu *v, struct fetch_tables *t);
 enum status vmx_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value) must_check;
 enum status vmx_write_msr(struct vcpu *v, uint32_t msr, uint64_t value) must_check;
 void vmx_set_efer(uint64_t efer);

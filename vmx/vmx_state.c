@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reading and writing guest state that lives in the VMCS. */
+#include "core/walk.h"
 #include "vmx/guest_check.h"
 #include "vmx/vmcs_fields.h"
 #include "vmx/vmx.h"
@@ -7,35 +8,68 @@
 #include "x86/cpuid.h"
 #include "x86/msr.h"
 
+/* SS.DPL is the CPL at all times, in an unusable SS as well (25.4.1). */
+static uint8_t privilege(void)
+{
+	return (vmcs_read32(VMCS_GUEST_SS_ACCESS) >> 5) & 3;
+}
+
+void vmx_get_segment(struct vcpu *v, uint8_t seg, struct segment *g)
+{
+	uint32_t access = vmcs_read32_at(VMCS_GUEST_ES_ACCESS, seg);
+
+	(void)v;
+	g->selector = vmcs_read16_at(VMCS_GUEST_ES_SEL, seg);
+	g->base = vmcs_read_nat_at(VMCS_GUEST_ES_BASE, seg);
+	g->limit = vmcs_read32_at(VMCS_GUEST_ES_LIMIT, seg);
+	/* A register without a segment shows as not present. */
+	g->access = access & ACCESS_UNUSABLE ? 0 : (uint16_t)access;
+}
+
+/* The bits of CR0 and CR4 that translation depends on are as hardware has them. */
+void vmx_get_paging(struct vcpu *v, struct vcpu_paging *p)
+{
+	(void)v;
+	p->cr0 = vmcs_read_nat(VMCS_GUEST_CR0);
+	p->cr3 = vmcs_read_nat(VMCS_GUEST_CR3);
+	p->cr4 = vmcs_read_nat(VMCS_GUEST_CR4);
+	p->efer = vmcs_read64(VMCS_GUEST_EFER);
+	p->cs_access = (uint16_t)vmcs_read32(VMCS_GUEST_CS_ACCESS);
+	if (vcpu_mode(p) != INSN_64)
+		p->cs_base = vmcs_read_nat_at(VMCS_GUEST_ES_BASE, SEG_CS);
+	p->cpl = privilege();
+}
+
 void vmx_get_sregs(struct vcpu *v, struct vcpu_sregs *s)
 {
 	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 
-	(void)v;
 	s->cr0 = vmx_guest_cr0();
 	s->cr2 = read_cr2(); /* the hypervisor takes no page faults, so it is still the guest's */
 	s->cr3 = vmcs_read_nat(VMCS_GUEST_CR3);
 	s->cr4 = vmx_guest_cr4();
 	s->efer = vmcs_read64(VMCS_GUEST_EFER);
 	s->dr7 = vmcs_read_nat(VMCS_GUEST_DR7);
-	for (unsigned i = 0; i < SEG_COUNT; i++) {
-		uint32_t access = vmcs_read32_at(VMCS_GUEST_ES_ACCESS, i);
-
-		s->seg[i].selector = vmcs_read16_at(VMCS_GUEST_ES_SEL, i);
-		s->seg[i].base = vmcs_read_nat_at(VMCS_GUEST_ES_BASE, i);
-		s->seg[i].limit = vmcs_read32_at(VMCS_GUEST_ES_LIMIT, i);
-		/* A register without a segment shows as not present. */
-		s->seg[i].access = access & ACCESS_UNUSABLE ? 0 : (uint16_t)access;
-	}
+	for (uint8_t i = 0; i < SEG_COUNT; i++)
+		vmx_get_segment(v, i, &s->seg[i]);
 	s->gdtr_base = vmcs_read_nat(VMCS_GUEST_GDTR_BASE);
 	s->idtr_base = vmcs_read_nat(VMCS_GUEST_IDTR_BASE);
 	s->gdtr_limit = vmcs_read32(VMCS_GUEST_GDTR_LIMIT);
 	s->idtr_limit = vmcs_read32(VMCS_GUEST_IDTR_LIMIT);
-	/* SS.DPL is the CPL at all times, in an unusable SS as well (25.4.1). */
-	s->cpl = (vmcs_read32(VMCS_GUEST_SS_ACCESS) >> 5) & 3;
+	s->cpl = privilege();
 	s->interrupt_shadow = blocking & (BLOCK_STI | BLOCK_MOV_SS);
 	s->nmi_blocked = blocking & BLOCK_NMI;
 	s->halted = vmcs_read32(VMCS_GUEST_ACTIVITY) == ACTIVITY_HLT;
+}
+
+bool vmx_get_tables(struct vcpu *v, struct fetch_tables *t)
+{
+	(void)v;
+	t->cr3 = vmcs_read_nat(VMCS_GUEST_CR3);
+	t->user = privilege() == 3;
+	return vmcs_read64(VMCS_GUEST_EFER) & EFER_LMA &&
+	       vmcs_read32(VMCS_GUEST_CS_ACCESS) & SEGMENT_L &&
+	       !(vmcs_read_nat(VMCS_GUEST_CR4) & CR4_LA57);
 }
 
 uint64_t vmx_get_cr4(struct vcpu *v)

@@ -36,11 +36,19 @@ static struct cpu cpu; /* whose read_sequence is odd in a read section */
 
 void *window_map(enum window_slot slot, hpa_t hpa)
 {
-	assert_in_range(slot, WINDOW_FETCH, WINDOW_COUNT - 1);
+	assert_in_range(slot, WINDOW_CODE, WINDOW_COUNT - 1);
 	assert_in_range(hpa.v, HPA_0, HPA_0 + sizeof(memory) - 1);
 	assert_true(cpu.read_sequence & 1);
 	shown++;
 	return memory + (hpa.v - HPA_0);
+}
+
+static unsigned hidden;
+
+void window_hide(enum window_slot slot)
+{
+	assert_in_range(slot, WINDOW_CODE, WINDOW_COUNT - 1);
+	hidden++;
 }
 
 /* mm/slot.c copies sets by this, which nobody does here. */
@@ -230,6 +238,18 @@ static void after_a_walk_in_vain(void **state)
 	assert_int_equal(look(GLA), 'b');
 }
 
+static void forgetting_hides_everything(void **state)
+{
+	(void)state;
+	fetch_forget(&vcpu);
+	assert_int_equal(hidden, 0);
+	assert_int_equal(look(GLA), 'a');
+	fetch_forget(&vcpu);
+	assert_int_equal(hidden, WINDOW_COUNT - WINDOW_CODE);
+	assert_int_equal(look(GLA), 'a');
+	assert_int_equal(shown, 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +261,7 @@ int main(void)
 		cmocka_unit_test_setup(changed_slots_are_seen, setup),
 		cmocka_unit_test_setup(what_is_no_memory_is_not_shown, setup),
 		cmocka_unit_test_setup(after_a_walk_in_vain, setup),
+		cmocka_unit_test_setup(forgetting_hides_everything, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

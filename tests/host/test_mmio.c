@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // sources: tests/host/vcpu_fixture.c
-// sources: core/mmio.c core/pio.c core/walk.c core/decode.c core/emulate.c core/io.c
+// sources: core/mmio.c core/fetch.c mm/slot.c core/pio.c core/walk.c core/decode.c core/emulate.c core/io.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -478,47 +478,6 @@ static void test_stack_on_a_device(void **state)
 	assert_int_equal(got.writes, 0);
 }
 
-/* Page tables are asked once, until the guest changes what they are asked with. */
-static void test_translation_is_kept(void **state)
-{
-	uint32_t entry = 0;
-
-	(void)state;
-	paging();
-	vcpu.gpr[GPR_RBX] = 0x400008;
-	code("8b 03 8b 03 8b 03 8b 03");
-	malformed(DEVICE + 8);
-	assert_int_equal(got.reads, 1);
-	memcpy(memory + 0x6000, &entry, 4);
-	malformed(DEVICE + 8);
-	assert_int_equal(got.reads, 2);
-	/* Another register in the same page is known as well, but only if that is the operand. */
-	malformed(DEVICE + 4);
-	assert_int_equal(got.reads, 2);
-	assert_int_equal(vcpu.rip, 4);
-	/* Another page of a device, another address, other tables, another mode: not known. */
-	malformed(DEVICE + PAGE_SIZE + 8);
-	vcpu.gpr[GPR_RBX] = 0x401008;
-	malformed(DEVICE + 8);
-	vcpu.gpr[GPR_RBX] = 0x400008;
-	sregs.cr3 ^= BIT(3);
-	malformed(DEVICE + 8);
-	sregs.cr3 ^= BIT(3);
-	sregs.cr4 ^= CR4_PSE;
-	malformed(DEVICE + 8);
-	sregs.cr4 ^= CR4_PSE;
-	sregs.efer ^= EFER_NXE;
-	malformed(DEVICE + 8);
-	sregs.efer ^= EFER_NXE;
-	sregs.cr0 ^= CR0_WP;
-	malformed(DEVICE + 8);
-	sregs.cr0 ^= CR0_WP;
-	assert_int_equal(got.reads, 2);
-	assert_string_equal(done.death, "");
-	malformed(DEVICE + 8);
-	assert_int_equal(got.reads, 3);
-}
-
 /* The guest has unmapped the page since: it gets the fault when it tries again. */
 static void test_operand_is_gone(void **state)
 {
@@ -762,7 +721,6 @@ int main(void)
 		TEST(test_page_tables_on_a_device),
 		TEST(test_events_on_a_device),
 		TEST(test_stack_on_a_device),
-		TEST(test_translation_is_kept),
 		TEST(test_operand_is_gone),
 		TEST(test_which_side_of_movs),
 		TEST(test_ports),

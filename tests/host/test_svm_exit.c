@@ -138,6 +138,7 @@ const char *vmcb_check(const struct vmcb *b, const struct vmcb_limits *l)
 
 bool fetch_walk(struct vcpu *v, const struct slot_set *set, uint64_t cr3, uint64_t gla)
 {
+	struct fetch_view *f = fetch_view_of(v, gla);
 	static const uint64_t entry;
 
 	assert_ptr_equal(v, &vcpu);
@@ -146,9 +147,9 @@ bool fetch_walk(struct vcpu *v, const struct slot_set *set, uint64_t cr3, uint64
 	walks++;
 	if ((gla & PAGE_MASK) != PAGE)
 		return false;
-	v->fetch = (struct fetch_view){ .key = PAGE | FETCH_KEY_VALID, .cr3 = CR3, .page = code };
+	*f = (struct fetch_view){ .key = PAGE | FETCH_KEY_VALID, .cr3 = CR3, .page = code };
 	for (unsigned i = 0; i < FETCH_LEVELS; i++)
-		v->fetch.step[i].entry = &entry;
+		f->step[i].entry = &entry;
 	return true;
 }
 

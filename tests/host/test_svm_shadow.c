@@ -24,16 +24,17 @@ static uint8_t code[0x2000];
 static uint8_t cpl;
 static bool unmapped, no_memory;
 
-void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out)
+void svm_get_paging(struct vcpu *v, struct vcpu_paging *out)
 {
 	(void)v;
 	memset(out, 0, sizeof(*out));
 	out->cpl = cpl;
 }
 
-enum status walk_segment(const struct vcpu_sregs *s, uint8_t seg, uint64_t offset, size_t size,
-			 unsigned access, uint64_t *gla, uint8_t *vector)
+enum status walk_segment(struct vcpu *v, const struct vcpu_paging *s, uint8_t seg, uint64_t offset,
+			 size_t size, unsigned access, uint64_t *gla, uint8_t *vector)
 {
+	(void)v;
 	(void)s;
 	assert_int_equal(seg, SEG_CS);
 	assert_int_equal(size, 1);
@@ -43,7 +44,7 @@ enum status walk_segment(const struct vcpu_sregs *s, uint8_t seg, uint64_t offse
 	return offset < sizeof(code) ? OK : ERR_FAULT;
 }
 
-enum status walk_gla(struct vcpu *v, const struct vcpu_sregs *s, uint64_t gla, unsigned access,
+enum status walk_gla(struct vcpu *v, const struct vcpu_paging *s, uint64_t gla, unsigned access,
 		     gpa_t *gpa, uint32_t *error)
 {
 	(void)v;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// sources: tests/host/vcpu_fixture.c core/walk.c core/decode.c
+// sources: tests/host/vcpu_fixture.c core/walk.c core/decode.c mm/slot.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -70,7 +70,8 @@ static int setup(void **state)
 static enum status walk(uint64_t gla, unsigned access, uint64_t *gpa, uint32_t *error)
 {
 	gpa_t out = GPA(0);
-	enum status s = walk_gla(&vcpu, &sregs, gla, access, &out, error);
+	struct vcpu_paging p = paging_now();
+	enum status s = walk_gla(&vcpu, &p, gla, access, &out, error);
 
 	*gpa = out.v;
 	return s;
@@ -259,7 +260,9 @@ static void test_tables_outside_memory(void **state)
 
 static enum status linear(uint8_t seg, uint64_t offset, size_t size, unsigned access, uint64_t *gla)
 {
-	return walk_segment(&sregs, seg, offset, size, access, gla, &done.vector);
+	struct vcpu_paging p = paging_now();
+
+	return walk_segment(&vcpu, &p, seg, offset, size, access, gla, &done.vector);
 }
 
 static void test_segments_64(void **state)
@@ -318,7 +321,7 @@ static void test_real_mode(void **state)
 	sregs.efer = 0;
 	sregs.seg[SEG_CS] = (struct segment){ 0xf000, 0x93, 0xffff, 0xf0000 };
 	sregs.seg[SEG_DS] = (struct segment){ 0x1234, 0x93, 0xffff, 0x12340 };
-	assert_int_equal(vcpu_mode(&sregs), INSN_16);
+	assert_int_equal(vcpu_mode(&(struct vcpu_paging){ .cs_access = 0x93 }), INSN_16);
 	assert_int_equal(linear(SEG_DS, 0x10, 2, WALK_WRITE, &gla), OK);
 	assert_true(gla == 0x12350);
 	assert_int_equal(linear(SEG_CS, 0xffff, 1, WALK_WRITE, &gla), OK);
@@ -359,9 +362,8 @@ static void test_copy(void **state)
 /* An instruction at the end of a page: the next page is only touched if it is needed. */
 static void test_fetch(void **state)
 {
-	struct insn insn;
-	uint8_t bytes[INSN_MAX];
-	size_t count;
+	struct vcpu_paging p = paging_now();
+	struct fetched f;
 
 	(void)state;
 	map4(GLA, 0x12000 | P);
@@ -380,8 +382,8 @@ static void test_fetch(void **state)
 	memory[0x20000] = 0xa2;
 	assert_int_equal(vcpu_instruction_length(&vcpu), 3);
 	memory[0x20000] = 0xff;
-	assert_int_equal(walk_fetch(&vcpu, &sregs, &insn, bytes, &count), ERR_UNSUPPORTED);
-	assert_int_equal(count, INSN_MAX);
+	assert_int_equal(walk_fetch(&vcpu, &p, &f), ERR_UNSUPPORTED);
+	assert_int_equal(f.count, INSN_MAX);
 }
 
 /* What lies in one page and can be fetched; nothing else, and without a fault. */

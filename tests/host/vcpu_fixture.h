@@ -15,7 +15,17 @@
 /* A page of ROM, full of 0x5a. */
 #define ROM 0xa0000000u
 
-extern uint8_t memory[MEMORY];
+extern uint8_t *memory;
+
+/* Its layout: at first all of `memory`, by itself. Who changes it changes its version as well. */
+extern union layout {
+	struct slot_set set;
+	uint8_t room[sizeof(struct slot_set) + 4 * sizeof(struct slot)];
+} layout;
+#define the_slots (layout.set)
+
+extern unsigned maps; /* how often a window of core/fetch.c was pointed somewhere */
+
 extern struct vcpu_sregs sregs;
 extern struct guest guest;
 extern struct vcpu vcpu;
@@ -30,6 +40,9 @@ struct done {
 };
 
 extern struct done done;
+
+/* What the vendor says of `sregs`. */
+struct vcpu_paging paging_now(void);
 
 /* Before each test: all of it zero, but the vCPU is the guest's and has valid RFLAGS. */
 void vcpu_fixture_setup(void);
