@@ -413,6 +413,7 @@ $(BENCH_KVM)/guest.img: tools/mkinitramfs $(BENCH_KVM)/guest/init
 	$(Q)tools/mkinitramfs $@ /bin/busybox $(BENCH_KVM)/guest
 
 $(BENCH_KVM)/modules.unpacked: $(DEMO)/vmlinuz
+	$(Q)$(DEPS) kernel
 	$(call say,UNPACK,bench/kvm/modules)
 	$(Q)mkdir -p $(@D)/modules
 	$(Q)dpkg-deb --fsys-tarfile $$(ls $(CACHE)/linux-image-*.deb | tail -n 1) | \
@@ -486,7 +487,7 @@ MEMORY_LIMIT := 524288
 
 IOMMU_TESTS := iommu passthrough devs
 
-.PHONY: test test-now test-build test-target test-iommu bench bench-docs bench-baseline bench-iommu model prove check-config format format-check \
+.PHONY: test test-now test-build test-target test-iommu bench bench-now bench-docs bench-baseline bench-iommu model prove check-config format format-check \
 	tidy cppcheck layering sizes reproducible lint
 test: ## everything: unit tests, fuzzers, checks, target tests (K=substring selects)
 	$(Q)$(DEPS) build run bochs test kernel
@@ -526,7 +527,6 @@ $(BENCH_BOOT).img: $(BENCH_BOOT)/root/init tools/mkinitramfs
 
 # Lamina, the bare machine and KVM by the same guest: docs/performance.md.
 BENCH = $(PYTHON) tests/bench/run.py --build $(BUILD)
-.PHONY: bench-now
 bench: ## measure Lamina, KVM and the bare machine on both emulators (K=substring ON=qemu|bochs)
 	$(Q)$(DEPS) build run bochs kernel
 	$(Q)$(MAKE) bench-now

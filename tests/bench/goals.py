@@ -86,19 +86,12 @@ def judge_boot(results, host):
     return ours / bare - 1 <= BOOT, text + (f"; KVM {theirs / bare - 1:+.2%}" if theirs else "")
 
 
-def slot_total(results, host, env, size=max(keys.SIZES)):
-    parts = [keys.value(results, host, env, f"{key}_{size}") for key in ("slot_cycle", "slot_retouch")]
-    return None if None in parts else sum(parts)
-
-
-def warm_touch(results, host, env, size=max(keys.SIZES)):
-    """What touching the memory takes when nothing has been done to it."""
-    return keys.value(results, host, env, f"slot_warm_{size}")
-
-
-def slot_cost(results, host, env, size=max(keys.SIZES)):
-    total, warm = (f(results, host, env, size) for f in (slot_total, warm_touch))
-    return None if None in (total, warm) else max(total - warm, 1)
+def slot_cost(results, host, env, size=max(keys.SIZES), kind=""):
+    """Deleting and creating the slot and touching all memory again, less what touching it takes
+    when nothing has been done; kind: "_all" for zap=all, "_huge" for large pages of KVM's host."""
+    parts = [keys.value(results, host, env, f"{key}{kind}_{size}")
+             for key in ("slot_cycle", "slot_retouch", "slot_warm")]
+    return None if None in parts else max(parts[0] + parts[1] - parts[2], 1)
 
 
 def judge_slots(results, host):

@@ -48,7 +48,6 @@ NX = {
     "nx_touch": "touched, after recovery",
     "nx_exec_again": "called, after recovery",
 }
-EDITS_PLOTTED = {}
 STEADY = {
     "exits_idle": "exits of an idle kernel",
     "seconds_idle": "in seconds",

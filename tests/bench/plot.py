@@ -6,12 +6,13 @@ from xml.sax.saxutils import escape
 import goals
 import keys
 
-LAMINA, KVM, GOAL, INK, FAINT = "#0b6e99", "#d9a441", "#b3261e", "#222222", "#dddddd"
+LAMINA, LAMINA2, KVM, KVM2 = "#0b6e99", "#7fb8d1", "#d9a441", "#eed6a6"
+GOAL, INK, FAINT, STRIPE = "#b3261e", "#222222", "#dddddd", "#f6f7f8"
 LABELS, PANEL, GAP, MARGIN = 190, 440, 40, 24  # pixels across
-ROW, BAR, TOP = 34, 11, 112                    # and down
+BAR, SPACE, HEAD, FOOT = 11, 12, 96, 62        # and down
 STYLE = (f"text{{font-family:'DejaVu Sans',Verdana,sans-serif;font-size:12px;fill:{INK}}}"
-         ".small{font-size:10px}.title{font-size:19px;font-weight:bold}"
-         ".panel{font-size:14px;font-weight:bold}.note{fill:#555555}")
+         ".small{font-size:10px;paint-order:stroke;stroke:white;stroke-width:3px}.title{font-size:19px;font-weight:bold}"
+         ".panel{font-size:14px;font-weight:bold}.note{fill:#555555;stroke:none}")
 
 
 class Picture:
@@ -62,16 +63,63 @@ def short(n):
     return f"{n:,}"
 
 
-def measured(results, host, key):
-    return [keys.value(results, host, env, key) for env in ("lamina", "kvm")]
+class Block:
+    """Rows of bars for the same things on each emulator. series: {name: (color, bars(host) -> [n or
+    None for each row])}; goal(host) -> [n or None for each row]."""
+
+    def __init__(self, title, note, rows, series, goal, goal_name):
+        self.title, self.note, self.rows, self.series = title, note, rows, series
+        self.goal, self.goal_name = goal, goal_name
+        self.row = BAR * len(series) + SPACE
+        self.height = HEAD + self.row * len(rows) + FOOT
+
+    def draw(self, p, top, width):
+        p.text(MARGIN, top + 22, self.title, "title")
+        p.text(MARGIN, top + 43, self.note, "note")
+        self.legend(p, MARGIN, top + 66)
+        top += HEAD
+        for i, name in enumerate(self.rows):
+            if i % 2 == 0:
+                p.box(MARGIN, top + i * self.row, width - 2 * MARGIN, self.row, STRIPE)
+            p.text(MARGIN + LABELS - 10, top + i * self.row + self.row / 2 + 4, name, "", "end")
+        values = [n for _, bars in self.series.values() for host in keys.HOSTS for n in bars(host)]
+        for i, host in enumerate(keys.HOSTS):
+            left = MARGIN + LABELS + i * (PANEL + GAP)
+            self.panel(p, host, Scale(values, left, PANEL), top)
+
+    def legend(self, p, x, y):
+        for name, (color, _) in self.series.items():
+            p.box(x, y - BAR + 1, 18, BAR, color)
+            p.text(x + 24, y, name)
+            x += 50 + 7.2 * len(name)
+        p.line(x, y - BAR - 2, x, y + 2, GOAL, 2)
+        p.text(x + 8, y, self.goal_name)
+
+    def panel(self, p, host, scale, top):
+        bottom = top + self.row * len(self.rows)
+        p.text(scale.left, top - 8, keys.HOSTS[host], "panel")
+        for n in scale.ticks():
+            p.line(scale.x(n), top, scale.x(n), bottom, FAINT)
+            p.text(scale.x(n), bottom + 14, short(n), "small", "middle")
+        bars = [(color, numbers(host)) for color, numbers in self.series.values()]
+        for i, goal in enumerate(self.goal(host)):
+            y = top + self.row * i + SPACE / 2
+            for j, (color, numbers) in enumerate(bars):
+                if numbers[i] is not None:
+                    p.box(scale.left, y + j * BAR, max(scale.x(numbers[i]) - scale.left, 1), BAR, color)
+            if goal:
+                p.line(scale.x(goal), y - 4, scale.x(goal), y + BAR + 2, GOAL, 2)
+            for j, (_, numbers) in enumerate(bars):
+                if numbers[i] is not None:
+                    p.text(scale.x(numbers[i]) + 4, y + (j + 1) * BAR - 1, short(numbers[i]), "small")
+        p.line(scale.left, top, scale.left, bottom, INK)
 
 
-def bar(p, scale, y, n, color):
-    if n is None:
-        return
-    end = scale.x(n) if n else scale.left
-    p.box(scale.left, y, max(end - scale.left, 1), BAR, color)
-    p.text(end + 4, y + BAR - 1, short(n), "small")
+def short(n):
+    for size, unit in ((10 ** 9, " G"), (10 ** 6, " M"), (10 ** 4, " k")):
+        if n >= size:
+            return f"{n / (1000 if unit == ' k' else size):.3g}{unit}"
+    return f"{n:,.0f}"
 
 
 def goal_of(results, host, key):
@@ -83,51 +131,47 @@ def goal_of(results, host, key):
     return min(limit, keys.SHORT_LIMIT) if host == "bochs" and key in keys.SHORT else limit
 
 
-def panel(p, results, host, names, left, top):
-    scale = Scale([n for key in names for n in measured(results, host, key)], left, PANEL)
-    bottom = top + ROW * len(names)
-    p.text(left, top - 14, keys.HOSTS[host], "panel")
-    for n in scale.ticks():
-        p.line(scale.x(n), top, scale.x(n), bottom, FAINT)
-        p.text(scale.x(n), bottom + 14, short(n), "small", "middle")
-    for row, key in enumerate(names):
-        y = top + ROW * row + (ROW - 2 * BAR) / 2
-        for i, (n, color) in enumerate(zip(measured(results, host, key), (LAMINA, KVM))):
-            bar(p, scale, y + i * BAR, n, color)
-        goal = goal_of(results, host, key)
-        if goal:
-            p.line(scale.x(goal), y - 4, scale.x(goal), y + BAR + 2, GOAL, 2)
-    p.line(left, top, left, bottom, INK)
+def round_trips(results):
+    names = {key: name for key, name in keys.ROUND_TRIPS.items()
+             if any(keys.value(results, host, "lamina", key) is not None for host in keys.HOSTS)}
+
+    def numbers(env):
+        return lambda host: [keys.value(results, host, env, key) for key in names]
+
+    return Block("What a guest's operations cost",
+                 "Instructions from the guest's instruction to its next one, those of the emulated "
+                 "world switch included. Logarithmic; less is better.", list(names.values()),
+                 {"Lamina": (LAMINA, numbers("lamina")), "KVM": (KVM, numbers("kvm"))},
+                 lambda host: [goal_of(results, host, key) for key in names],
+                 f"Lamina's goal: 1/{goals.RATIO} of KVM, {keys.SHORT_LIMIT} for short ones on Bochs")
 
 
-def legend(p, x, y):
-    for color, name in ((LAMINA, "Lamina"), (KVM, "KVM")):
-        p.box(x, y - BAR + 1, 18, BAR, color)
-        p.text(x + 24, y, name)
-        x += 40 + 8 * len(name) + 24
-    p.line(x, y - BAR - 2, x, y + 2, GOAL, 2)
-    p.text(x + 8, y, "Lamina's goal")
+def slots(results):
+    def numbers(env, kind):
+        return lambda host: [goals.slot_cost(results, host, env, size, kind) for size in keys.SIZES]
+
+    kvm = numbers("kvm", "")
+    return Block("One small slot deleted and created, all memory touched again",
+                 "Instructions more than touching it takes anyway. The guest's memory is mapped in "
+                 "4 KiB pages before. Logarithmic; less is better.",
+                 [f"{size} MiB" for size in keys.SIZES],
+                 {"Lamina": (LAMINA, numbers("lamina", "")),
+                  "Lamina, zap=all": (LAMINA2, numbers("lamina", "_all")), "KVM": (KVM, kvm),
+                  "KVM, huge pages": (KVM2, numbers("kvm", "_huge"))},
+                 lambda host: [n and n / goals.SLOT_RATIO for n in kvm(host)],
+                 f"Lamina's goal: 1/{goals.SLOT_RATIO} of KVM")
 
 
 def svg(results):
-    names = {key: name for key, name in (keys.ROUND_TRIPS | keys.EDITS_PLOTTED).items()
-             if any(n is not None for host in keys.HOSTS for n in measured(results, host, key))}
+    blocks = [block for block in (round_trips(results), slots(results)) if block.rows]
     width = LABELS + len(keys.HOSTS) * (PANEL + GAP) + 2 * MARGIN
-    bottom = TOP + ROW * len(names)
-    p = Picture(width, bottom + 52)
-    p.text(MARGIN, 34, "What a guest's operations cost: Lamina and KVM", "title")
-    p.text(MARGIN, 56, "Instructions from the guest's instruction to the next one, the world "
-           "switches' included as the emulator counts them. Logarithmic; less is better.", "note")
-    legend(p, MARGIN, 80)
-    for row, name in enumerate(names.values()):
-        y = TOP + ROW * row
-        if row % 2 == 0:
-            p.box(MARGIN, y, width - 2 * MARGIN, ROW, "#f6f7f8")
-        p.text(MARGIN + LABELS - 10, y + ROW / 2 + 4, name, "", "end")
-    for i, host in enumerate(keys.HOSTS):
-        panel(p, results, host, names, MARGIN + LABELS + i * (PANEL + GAP), TOP)
+    height = sum(block.height for block in blocks) + 40
+    p, top = Picture(width, height), 16
+    for block in blocks:
+        block.draw(p, top, width)
+        top += block.height
     host = results.get("host", {})
-    p.text(MARGIN, bottom + 40, "; ".join(filter(None, (
-        host.get("qemu", ""), host.get("bochs", ""), host.get("kernel", "").split(" (")[0]))),
+    p.text(MARGIN, height - 14, "; ".join(filter(None, (
+        host.get("qemu", ""), host.get("bochs", ""), "Linux " + host.get("kernel", "").split(" (")[0]))),
         "small note")
     return str(p)
