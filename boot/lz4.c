@@ -92,27 +92,30 @@ static inline bool read_length(struct stream *s, uint64_t *length)
 }
 
 /*
- * Most pieces are a few bytes long. Where there is room behind them, whole words are copied, and
- * what is too much is overwritten by the next piece.
+ * Most pieces are a few bytes long. Where there is room behind them, whole words are copied, one at
+ * least, and what is too much is overwritten by the next piece.
  */
 static inline void copy_words(uint8_t *to, const uint8_t *from, uint64_t length)
 {
 	const uint8_t *end = to + length;
 
-	for (; to < end; to += WORD, from += WORD)
+	do {
 		__builtin_memcpy(to, from, WORD);
+		to += WORD;
+		from += WORD;
+	} while (to < end);
 }
 
 static inline bool copy_literals(struct stream *s, uint64_t length)
 {
 	uint64_t in = (uint64_t)(s->in_end - s->in), room = (uint64_t)(s->out_end - s->out);
 
-	if (length > in || length > room)
-		return false;
-	if (in - length >= WORD && room - length >= WORD)
+	if (length + WORD <= in && length + WORD <= room)
 		copy_words(s->out, s->in, length);
-	else
+	else if (length <= in && length <= room)
 		memcpy(s->out, s->in, length);
+	else
+		return false;
 	s->in += length;
 	s->out += length;
 	return true;
@@ -121,37 +124,46 @@ static inline bool copy_literals(struct stream *s, uint64_t length)
 /* From the front on: a match may reach into what it produces itself, and so repeats it. */
 static inline bool copy_match(struct stream *s, uint64_t offset, uint64_t length)
 {
-	uint64_t room = (uint64_t)(s->out_end - s->out);
+	uint64_t done = (uint64_t)(s->out - s->start), room = (uint64_t)(s->out_end - s->out);
 	const uint8_t *from = s->out - offset;
 
-	if (!offset || offset > (uint64_t)(s->out - s->start) || length > room)
+	if (offset > done)
 		return false;
-	if (offset >= WORD && room - length >= WORD) {
+	if (offset >= WORD && length + WORD <= room) {
 		copy_words(s->out, from, length);
-	} else {
+	} else if (offset && length <= room) {
 		for (uint64_t i = 0; i < length; i++)
 			s->out[i] = from[i];
+	} else {
+		return false;
 	}
 	s->out += length;
 	return true;
 }
 
-/* Literals and a match in turns; the last literals have no match behind them. */
-static bool decode_block(struct stream *s)
+/*
+ * Literals and a match in turns; the last literals have no match behind them. On a copy of the
+ * stream, which the compiler can keep in registers.
+ */
+static bool decode_block(struct stream *stream)
 {
-	while (s->in < s->in_end) {
-		uint8_t token = *s->in++;
+	struct stream s = *stream;
+
+	while (s.in < s.in_end) {
+		uint8_t token = *s.in++;
 		uint64_t literals = token >> 4, match = token & LENGTH_MORE, offset;
 
-		if (!read_length(s, &literals) || !copy_literals(s, literals))
+		if (!read_length(&s, &literals) || !copy_literals(&s, literals))
 			return false;
-		if (s->in == s->in_end)
+		if (s.in == s.in_end) {
+			*stream = s;
 			return true;
-		if (s->in_end - s->in < 2)
+		}
+		if (s.in_end - s.in < 2)
 			return false;
-		offset = s->in[0] | (uint64_t)s->in[1] << 8;
-		s->in += 2;
-		if (!read_length(s, &match) || !copy_match(s, offset, match + MATCH_MIN))
+		offset = s.in[0] | (uint64_t)s.in[1] << 8;
+		s.in += 2;
+		if (!read_length(&s, &match) || !copy_match(&s, offset, match + MATCH_MIN))
 			return false;
 	}
 	return false;
