@@ -9,7 +9,7 @@
 #define ROUNDS  200
 
 #define UART_SCRATCH 0x3ff
-#define IOAPIC_DATA  (VIOAPIC_GPA + 0x10) /* the register that was selected: at first the id */
+#define IOAPIC_DATA  (VIOAPIC_GPA + 0x10) /* the register that is selected */
 
 #define VMWARE_GETVERSION     10
 #define KVM_HC_VAPIC_POLL_IRQ 1
@@ -102,11 +102,14 @@ static void ports(void)
 		one("port_eventfd", op_out, (struct regs){ .d = port });
 }
 
+/* The IOAPIC's id, which nobody needs. */
 static void mmio(void)
 {
 	uint64_t user = option("mmio_user", 0);
-	uint32_t id = *(volatile uint32_t *)IOAPIC_DATA;
+	uint32_t id;
 
+	*(volatile uint32_t *)VIOAPIC_GPA = 0;
+	id = *(volatile uint32_t *)IOAPIC_DATA;
 	one("mmio_read", op_load, (struct regs){ .b = IOAPIC_DATA });
 	one("mmio_write", op_store, (struct regs){ .a = id, .b = IOAPIC_DATA });
 	if (!user)

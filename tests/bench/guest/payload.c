@@ -2,10 +2,16 @@
 #include <stdlib.h>
 
 #include "bench.h"
-#include "x86/msr.h"
+#include "core/vioapic.h"
+#include "x86/lapic.h"
 
 #define LEAF_TSC_RATIO 0x15
 #define LEAF_FREQUENCY 0x16
+
+#define LEAF_BRAND 0x80000002
+
+#define IOAPIC_VERSION 1 /* registers of the 82093AA */
+#define IOAPIC_ENTRIES 0x10
 
 #define SETTLE_MS 20 /* a few lines at 115200 baud */
 
@@ -91,6 +97,21 @@ static uint32_t khz_of_cpu(void)
 	return last >= LEAF_FREQUENCY ? (cpuid(LEAF_FREQUENCY, 0).eax & 0xffff) * 1000 : 0;
 }
 
+static void say_model(void)
+{
+	char text[3 * sizeof(struct cpuid_regs) + 1] = "";
+	struct cpuid_regs r;
+	uint32_t i;
+
+	if (cpuid(0x80000000, 0).eax < LEAF_BRAND + 2)
+		return;
+	for (i = 0; i < 3; i++) {
+		r = cpuid(LEAF_BRAND + i, 0);
+		memcpy(text + i * sizeof(r), &r, sizeof(r));
+	}
+	say("info model %s", text);
+}
+
 static void find_out(void)
 {
 	static const char *const envs[] = { "bare", "lamina", "kvm" };
@@ -113,8 +134,40 @@ static void find_out(void)
 	say("info env %s", envs[bench.env]);
 	say("info cpu %s family/model/stepping %#x, features 1.ecx %#x 1.edx %#x", vendor, r.eax,
 	    r.ecx, r.edx);
+	say_model();
 	say("info khz %u", bench.khz);
 	say("info timer %s", bench.deadline ? "deadline" : "count");
+}
+
+/*
+ * What the firmware has left running on the bare machine must not interrupt: the 8259s, the inputs of
+ * the first IOAPIC, the local APIC's timer and pin.
+ */
+static void quiet(void)
+{
+	volatile uint32_t *select = (volatile uint32_t *)VIOAPIC_GPA;
+	volatile uint32_t *data = (volatile uint32_t *)(VIOAPIC_GPA + 0x10);
+	uint32_t i, entries;
+
+	outb(0x21, 0xff);
+	outb(0xa1, 0xff);
+	*select = IOAPIC_VERSION;
+	entries = ((*data >> 16) & 0xff) + 1;
+	for (i = 0; i < entries; i++) {
+		*select = IOAPIC_ENTRIES + 2 * i;
+		*data |= LAPIC_LVT_MASKED; /* the same bit there */
+	}
+	apic_mode(false);
+	apic_write(LAPIC_LVT_LINT0, LAPIC_LVT_MASKED);
+	apic_write(LAPIC_LVT_TIMER, LAPIC_LVT_MASKED | VECTOR_TIMER);
+}
+
+/* The bare machine has no power to switch off that the library knew of. */
+static noreturn void stop(void)
+{
+	say("done");
+	for (;;)
+		__asm__ volatile("cli; hlt");
 }
 
 /* In the mode that a kernel would choose, and in the other one if the machine started there. */
@@ -137,6 +190,8 @@ void guest_main(void)
 	uint64_t base, bytes;
 
 	find_out();
+	if (bench.env == ENV_BARE)
+		quiet();
 	if (option_pair("load", &base, &bytes))
 		run_load(base, bytes);
 	measure_all();
@@ -147,4 +202,6 @@ void guest_main(void)
 		pass_seconds(option("loaded", 0));
 		run_jitter("loaded_", option("jitter", 0));
 	}
+	if (bench.env == ENV_BARE)
+		stop();
 }
