@@ -1,15 +1,70 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The same payload under KVM of a stock Linux kernel, and such a kernel as KVM's guest."""
-from lib.kvmhost import Vm, boot_kvm, results
-from measure import measurement
+import re
+
+from lib.kvmhost import Vm, boot_kvm, marks, results
+from measure import KHZ, instructions, measurement, options
+from run_boot import LINE, MEMORY
+from run_slots import FIRST, MIB
+import keys
+
+FAULTS, FAULT_BYTES = 0x4000000, 0x400000
+SECONDS = 4  # of the guest's clock, idle, then busy
 
 
-def options(lab):
-    """One instruction a tick. Without UEFI firmware, which the kernel here does not need, QEMU is
-    quick enough for that."""
-    return {"icount": 0} if lab.host == "qemu" else {}
+def counted(lab, lines, wanted=None):
+    """{key: instructions} of what the payload reported."""
+    found = results(lines)
+    return {key: instructions(lab, n) for key, n in found.items() if not wanted or key in wanted}
 
 
 @measurement()
 def round_trips(lab):
-    return {"kvm": results(boot_kvm(lab, [Vm("payload")], **options(lab)).vm())}
+    host = boot_kvm(lab, [Vm(memory=128, cmdline=f"fault={FAULTS:#x},{FAULT_BYTES:#x}")],
+                    **options(lab))
+    return {"kvm": counted(lab, host.vm())}
+
+
+@measurement(hosts=("bochs",))
+def two_cores(lab):
+    """Under QEMU's icount Linux does not start a second CPU."""
+    host = boot_kvm(lab, [Vm(cpus=2, cmdline="other=1")], cores=2, **options(lab))
+    return {"kvm": counted(lab, host.vm(), keys.TWO_CORES)}
+
+
+def slots_of(mib, huge):
+    return Vm(memory=mib, huge=huge, cmdline=f"touch={FIRST:#x},{mib * MIB - FIRST:#x}")
+
+
+@measurement()
+def small_slot(lab):
+    """Memory of the host in 4 KiB pages, then in huge ones."""
+    kinds = [(mib, huge) for huge in (False, True) for mib in keys.SIZES]
+    host = boot_kvm(lab, [slots_of(*kind) for kind in kinds], **options(lab))
+    taken = {}
+    for mib, huge in kinds:
+        found = counted(lab, host.vm())
+        for ours, theirs in (("slot_warm", "slot_touch_warm"), ("slot_cycle", "slot_cycle"),
+                             ("slot_retouch", "slot_retouch")):
+            taken[f"{ours}{'_huge' if huge else ''}_{mib}"] = found[theirs]
+    return {"kvm": taken}
+
+
+@measurement()
+def a_stock_kernel(lab):
+    line = LINE.format(khz=KHZ[lab.host])
+    memory = int(MEMORY.rstrip("M"))
+    host = boot_kvm(lab, [
+        Vm("linux", line, memory, initrd="bench/boot.img", words=["end=init "]),
+        Vm("linux", f"{line} nohz=off -- {SECONDS * 1000}", memory, initrd="bench/kvm/guest.img"),
+    ], **options(lab))
+    lines = host.vm()
+    start = int(re.search(r"guest TSC (\d+)", lines[0]).group(1))
+    end = int(re.search(r"^init (\d+)", "\n".join(lines), re.M).group(1))
+    seen = marks(host.vm())
+    taken = {"boot_init": instructions(lab, end - start)}
+    for state, first in (("idle", 2), ("busy", 3)):
+        (start, before), (end, after) = seen[first], seen[first + 1]
+        taken |= {f"exits_{state}": after - before,
+                  f"seconds_{state}": round((end - start) / 1000 / KHZ[lab.host])}
+    return {"kvm": taken}

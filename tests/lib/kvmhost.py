@@ -20,30 +20,35 @@ END = r"vmm: end, (\d+) exits, (\d+) ticks"
 
 @dataclasses.dataclass
 class Vm:
-    """A virtual machine. kernel: a small guest by name, "payload", or "linux" for Debian's kernel
-    with tests/bench/kvm/guest_init.c; memory: MiB; cpus: 1 or 2, each on its own core if there are
-    as many. huge: the host may use huge pages for its memory, else it must not; prefault: and has
-    them ready. For a payload the command line gets where KVM's own devices are."""
+    """A virtual machine. kernel: a small guest by name, or "linux" for Debian's kernel with an
+    `initrd`, named from the build folder on; memory: MiB; cpus: 1 or 2, each on its own core if
+    there are as many. huge: the host may use huge pages for its memory, else it must not; prefault:
+    it has them ready. words: others that vmm takes. For the payload the command line gets where KVM's
+    own devices are."""
     kernel: str = "payload"
     cmdline: str = ""
     memory: int = 64
     cpus: int = 1
     huge: bool = False
     prefault: bool = False
+    initrd: str = ""
+    words: tuple = ()
 
     def files(self, build):
         if self.kernel == "linux":
-            return {"vmlinuz": f"{build}/demo/vmlinuz", "guest.img": f"{build}/bench/kvm/guest.img"}
+            return {"vmlinuz": f"{build}/demo/vmlinuz",
+                    os.path.basename(self.initrd): f"{build}/{self.initrd}"}
         return {self.kernel: f"{build}/guests/{self.kernel}.bin"}
 
-    def words(self):
+    def all_words(self):
         line = self.cmdline
         if self.kernel == "payload":
             line = f"env=kvm port_eventfd={EVENTFD_PORT:#x} mmio_user={MMIO_USER_GPA:#x} {line}"
-        kernel = "kernel=/vmlinuz initrd=/guest.img pit" if self.kernel == "linux" \
-            else f"kernel=/{self.kernel}"
-        return (f'vm {kernel} memory={self.memory} cpus={self.cpus} cmdline="{line.strip()}"'
-                + (" huge" if self.huge else "") + (" prefault" if self.prefault else ""))
+        kernel = f"kernel=/vmlinuz initrd=/{os.path.basename(self.initrd)}" \
+            if self.kernel == "linux" else f"kernel=/{self.kernel}"
+        return ["vm", *kernel.split(), f"memory={self.memory}", f"cpus={self.cpus}",
+                f"cmdline={line.strip()}", *(["huge"] if self.huge else []),
+                *(["prefault"] if self.prefault else []), *self.words]
 
 
 class KvmHost:
@@ -52,11 +57,14 @@ class KvmHost:
 
     def __init__(self, host, build, workdir, log, vms, params=(), **options):
         self.host, self.build, self.workdir = host, build, workdir
-        words = " ".join([*params, *(vm.words() for vm in vms)])
+        words = [*params, *(word for vm in vms for word in vm.all_words())]
+        with open(self.path("words"), "w") as f:
+            f.write("".join(f"{word}\n" for word in words))
         files = {name: path for vm in vms for name, path in vm.files(build).items()}
-        initrd = self.initramfs(files | {"init": f"{build}/bench/kvm/vmm"})
+        initrd = self.initramfs(files | {"init": f"{build}/bench/kvm/vmm",
+                                         "words": self.path("words")})
         # Mitigations, halt polling and all else as Debian's users have them.
-        line = f"console=ttyS0 quiet panic=-1 printk.time=0 printk.devkmsg=on {{}}-- {words}"
+        line = "console=ttyS0 quiet panic=-1 printk.time=0 printk.devkmsg=on {}"
         options.setdefault("cores", 1)
         options.setdefault("memory", 1024)
         kernel, image = f"{build}/demo/vmlinuz", None
@@ -97,9 +105,9 @@ class KvmHost:
     def expect(self, pattern, timeout=60.0):
         return self.console.expect(pattern, timeout * SPEED[self.host])
 
-    def vm(self, timeout=60.0):
-        """All lines of the next VM, once it has ended."""
-        self.expect(r"vmm: start .*", timeout)
+    def vm(self, timeout=100.0):
+        """All lines of the next VM, once it has ended; the first says with what TSC it started."""
+        self.expect(r"vmm: start ", timeout)
         start = self.console.mark
         self.expect(END, timeout)
         lines = self.console.text(start).partition("vmm: end")[0].strip().splitlines()

@@ -26,14 +26,14 @@ static void recover(struct vm *vm)
 	uint64_t khz = vm_tsc_khz(vm), before = stats_read(vm->stats, "nx_lpage_splits");
 	uint64_t ticks = host_thread_ticks(RECOVERY_THREAD, khz), left = before;
 
-	host_set_parameter("nx_huge_pages_recovery_ratio", "1");
-	host_set_parameter("nx_huge_pages_recovery_period_ms", "1");
+	host_set_parameter("kvm", "nx_huge_pages_recovery_ratio", "1");
+	host_set_parameter("kvm", "nx_huge_pages_recovery_period_ms", "1");
 	for (unsigned int i = 0; left && i < RECOVERY_STEPS; i++) {
 		usleep(RECOVERY_STEP_US);
 		left = stats_read(vm->stats, "nx_lpage_splits");
 	}
-	host_set_parameter("nx_huge_pages_recovery_period_ms", "0");
-	host_set_parameter("nx_huge_pages_recovery_ratio", "60");
+	host_set_parameter("kvm", "nx_huge_pages_recovery_period_ms", "0");
+	host_set_parameter("kvm", "nx_huge_pages_recovery_ratio", "60");
 	say("note nx_splits %llu %llu", (unsigned long long)before, (unsigned long long)left);
 	say("result nx_recover %llu",
 	    (unsigned long long)(host_thread_ticks(RECOVERY_THREAD, khz) - ticks));
@@ -43,6 +43,8 @@ void action_line(struct vm *vm, const char *line)
 {
 	const char *what = line + strlen("wait ");
 
+	if (vm->opt.end && !strncmp(line, vm->opt.end, strlen(vm->opt.end)))
+		vm->ended = true;
 	if (strncmp(line, "wait ", strlen("wait ")) != 0)
 		return;
 	errno = 0;

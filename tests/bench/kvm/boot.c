@@ -16,10 +16,6 @@
 #include "linux_boot.h"
 #include "vmm.h"
 
-#define BP_E820_ENTRIES 0x1e8 /* offsets in boot_params (zero-page.rst of the kernel) */
-#define BP_E820_TABLE   0x2d0
-#define E820_RAM        1
-
 #define SELECTOR_CS 0x10
 #define SELECTOR_DS 0x18
 #define EFER_LME    BIT(8)
@@ -67,17 +63,6 @@ static void load_tables(struct vm *vm)
 		table[1024 + i] = i * SIZE_2M | 0x83;
 }
 
-/* RAM that lies behind the one-page slot, where Lamina's guests have no gap. */
-static void add_e820(uint8_t *params, const struct ram *r)
-{
-	uint8_t *e = params + BP_E820_TABLE + params[BP_E820_ENTRIES]++ * 20;
-	uint32_t type = E820_RAM;
-
-	memcpy(e, &r->gpa, 8);
-	memcpy(e + 8, &r->size, 8);
-	memcpy(e + 16, &type, 4);
-}
-
 static void load_acpi(struct vm *vm)
 {
 	static const uint32_t apic_ids[MAX_CPUS] = { 0, 1 };
@@ -93,7 +78,7 @@ static void load_acpi(struct vm *vm)
 
 void boot_load(struct vm *vm)
 {
-	struct linux_plan plan = { .memory = vm->ram[0].size };
+	struct linux_plan plan = { .memory = vm->opt.memory };
 	struct linux_setup_header h;
 	uint8_t *kernel = read_whole(vm->opt.kernel, &plan.kernel_size), *initrd = NULL;
 	uint8_t *params = vm_at(vm, GUEST_BOOT_PARAMS, PAGE_SIZE);
@@ -107,8 +92,6 @@ void boot_load(struct vm *vm)
 	if (linux_plan(&h, &plan) != OK)
 		fail("%s is no kernel for 64 bits, or too large", vm->opt.kernel);
 	linux_boot_params(params, &h, 0x202u + (h.jump >> 8) - LINUX_HDR_OFFSET, &plan);
-	if (vm->ram_count > 1)
-		add_e820(params, &vm->ram[1]);
 	memcpy(vm_at(vm, plan.load, plan.kernel_size), kernel + plan.setup_size,
 	       plan.kernel_size - plan.setup_size);
 	if (initrd)

@@ -42,6 +42,7 @@ static void load_module(const char *name, char *const *words)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || syscall(SYS_finit_module, fd, values, 0))
 		fail("%s", path);
+	say("host: loaded %s at %llu", name, (unsigned long long)tsc_now());
 	close(fd);
 }
 
@@ -82,37 +83,51 @@ static void read_file(const char *folder, const char *name, char *text, size_t s
 	text[strcspn(text, "\n")] = 0;
 }
 
-static void describe_folder(const char *what, const char *folder)
+/* The values of all files of a folder in one line, or each in a line of its own. */
+static void describe_folder(const char *what, const char *folder, bool one_line)
 {
 	struct dirent **names;
 	int n = scandir(folder, &names, NULL, alphasort);
-	char text[200];
+	char text[200], line[450] = "";
+	size_t used = 0;
 
 	for (int i = 0; i < n; i++) {
 		if (names[i]->d_name[0] == '.')
 			continue;
 		read_file(folder, names[i]->d_name, text, sizeof(text));
-		say("host: %s %s: %s", what, names[i]->d_name, text);
+		if (!one_line)
+			say("host: %s %s: %s", what, names[i]->d_name, text);
+		else if (used < sizeof(line))
+			used += (size_t)snprintf(line + used, sizeof(line) - used, " %s=%s",
+						 names[i]->d_name, text);
 	}
+	if (one_line)
+		say("host: %s%s", what, line);
+}
+
+static void describe_file(const char *what, const char *folder, const char *name)
+{
+	char text[200];
+
+	read_file(folder, name, text, sizeof(text));
+	say("host: %s: %s", what, text);
 }
 
 void host_describe(void)
 {
+	const char *vendor = is_amd() ? "kvm_amd" : "kvm_intel";
+	char folder[64];
 	struct utsname u;
-	char text[200];
 
 	if (!uname(&u))
 		say("host: Linux %s, %ld CPUs", u.release, sysconf(_SC_NPROCESSORS_ONLN));
-	describe_folder("vulnerability", VULNERABILITIES);
-	describe_folder("kvm", PARAMETERS);
-	describe_folder(is_amd() ? "kvm_amd" : "kvm_intel",
-			is_amd() ? "/sys/module/kvm_amd/parameters"
-				 : "/sys/module/kvm_intel/parameters");
-	read_file("/sys/kernel/mm/transparent_hugepage", "enabled", text, sizeof(text));
-	say("host: transparent huge pages: %s", text);
-	read_file("/sys/devices/system/clocksource/clocksource0", "current_clocksource", text,
-		  sizeof(text));
-	say("host: clocksource: %s", text);
+	describe_folder("vulnerability", VULNERABILITIES, false);
+	describe_folder("kvm", PARAMETERS, true);
+	snprintf(folder, sizeof(folder), "/sys/module/%s/parameters", vendor);
+	describe_folder(vendor, folder, true);
+	describe_file("transparent huge pages", "/sys/kernel/mm/transparent_hugepage", "enabled");
+	describe_file("clocksource", "/sys/devices/system/clocksource/clocksource0",
+		      "current_clocksource");
 }
 
 void host_power_off(void)
@@ -122,12 +137,12 @@ void host_power_off(void)
 		pause();
 }
 
-void host_set_parameter(const char *name, const char *value)
+void host_set_parameter(const char *module, const char *name, const char *value)
 {
 	char path[128];
 	int fd;
 
-	snprintf(path, sizeof(path), PARAMETERS "/%s", name);
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module, name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, value, strlen(value)) < 0)
 		fail("%s", path);

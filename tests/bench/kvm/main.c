@@ -3,8 +3,9 @@
  * usage: vmm [MODULE.PARAMETER=VALUE] ... vm WORD ... [vm WORD ...] ...
  *
  * Runs one VM after another. As the process with number 1 it prepares the machine first, and powers
- * it off afterwards; then the words are those behind `--` on the kernel's command line. Words of a
- * VM: kernel=FILE initrd=FILE cmdline=TEXT memory=MIB cpus=N huge prefault pit.
+ * it off afterwards; then the words are the lines of the file /words. Words of a
+ * VM: kernel=FILE initrd=FILE cmdline=TEXT memory=MIB cpus=N huge prefault pit end=TEXT
+ * set=MODULE.PARAMETER=VALUE (before it starts, and for good).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,10 @@
 #include <unistd.h>
 
 #include "vmm.h"
+
+#define WORDS     "/words"
+#define MAX_WORDS 256
+#define MAX_WORD  512
 
 /*
  * As the first process by way of the kernel's log: it is out when write() returns, and no interrupt
@@ -68,6 +73,18 @@ static uint64_t number(const char *text, uint64_t most)
 	return value;
 }
 
+/* MODULE.NAME=VALUE of a module that is loaded. */
+static void set_parameter(const char *text)
+{
+	char module[64], name[64], value[64];
+
+	errno = 0;
+	if (sscanf(text, "%63[^.].%63[^=]=%63s", module, name, value) != 3)
+		fail("bad parameter '%s'", text);
+	host_set_parameter(module, name, value);
+	say("host: %s", text);
+}
+
 static void parse_word(struct options *o, const char *word)
 {
 	const char *value = strchr(word, '=');
@@ -80,6 +97,10 @@ static void parse_word(struct options *o, const char *word)
 		o->initrd = value;
 	else if (!strncmp(word, "cmdline", n))
 		o->cmdline = value;
+	else if (!strncmp(word, "end", n))
+		o->end = value;
+	else if (!strncmp(word, "set", n))
+		set_parameter(value);
 	else if (!strncmp(word, "memory", n))
 		o->memory = number(value, 2048) * MIB;
 	else if (!strncmp(word, "cpus", n))
@@ -118,8 +139,9 @@ static void run_vm(char *const *words, int count)
 		fail("no kernel=");
 	vm_create(&vm);
 	boot_load(&vm);
-	say("vmm: start %s, %llu MiB, %u CPUs, %s pages", vm.opt.kernel,
-	    (unsigned long long)(vm.opt.memory / MIB), vm.opt.cpus, vm.opt.huge ? "huge" : "small");
+	say("vmm: start %s, %llu MiB, %u CPUs, %s pages, guest TSC %llu", vm.opt.kernel,
+	    (unsigned long long)(vm.opt.memory / MIB), vm.opt.cpus, vm.opt.huge ? "huge" : "small",
+	    (unsigned long long)vm_guest_tsc(&vm));
 	boot_set_registers(&vm.cpus[0]);
 	for (unsigned int i = 1; i < vm.opt.cpus; i++) {
 		errno = pthread_create(&vm.cpus[i].thread, NULL, run_vcpu, &vm.cpus[i]);
@@ -157,20 +179,46 @@ static void run_all(char *const *words, int count)
 	}
 }
 
+/* The lines of a file as a vector of words; its length goes to `count`. */
+static char **read_words(const char *path, int *count)
+{
+	static char *words[MAX_WORDS + 1];
+	char line[MAX_WORD];
+	FILE *f = fopen(path, "r");
+
+	if (!f)
+		fail("%s", path);
+	for (*count = 0; *count < MAX_WORDS && fgets(line, sizeof(line), f); (*count)++) {
+		line[strcspn(line, "\n")] = 0;
+		words[*count] = strdup(line);
+		if (!words[*count])
+			fail("strdup");
+	}
+	fclose(f);
+	return words;
+}
+
+static void run_host(void)
+{
+	int count;
+	char **words = read_words(WORDS, &count);
+
+	host_mount();
+	out = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (out < 0)
+		_exit(1);
+	say("host: %d words, loading KVM", count);
+	host_load_kvm(words);
+	host_describe();
+	run_all(words, count);
+	say("vmm: all done");
+	host_power_off();
+}
+
 int main(int argc, char **argv)
 {
-	if (getpid() == 1) {
-		host_mount();
-		out = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-		if (out < 0)
-			_exit(1);
-		say("host: loading KVM");
-		host_load_kvm(argv + 1);
-		host_describe();
-	}
-	run_all(argv + 1, argc - 1);
-	say("vmm: all done");
 	if (getpid() == 1)
-		host_power_off();
+		run_host();
+	run_all(argv + 1, argc - 1);
 	return 0;
 }

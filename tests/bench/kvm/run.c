@@ -19,7 +19,7 @@ static void mark(struct vm *vm, uint8_t number)
 	vm->ended |= number == MARK_END;
 }
 
-static void port_write(struct vm *vm, uint16_t port, uint8_t value)
+static void port_write(struct vm *vm, uint16_t port, uint8_t value, uint8_t size)
 {
 	if (port >= COM1_PORT && port < COM1_PORT + 8)
 		uart_write(vm, port - COM1_PORT, value);
@@ -29,7 +29,7 @@ static void port_write(struct vm *vm, uint16_t port, uint8_t value)
 		mark(vm, value);
 	else if (port == SLEEP_PORT)
 		vm->ended |= value & SLEEP_ENABLE;
-	else if (port == RESET_PORT)
+	else if (port == RESET_PORT && size == 1) /* wider ones are for PCI */
 		vm->ended = true;
 }
 
@@ -57,7 +57,7 @@ static void handle_io(struct vm *vm, struct kvm_run *run)
 		uint16_t port = (uint16_t)(run->io.port + i % run->io.size);
 
 		if (run->io.direction == KVM_EXIT_IO_OUT)
-			port_write(vm, port, data[i]);
+			port_write(vm, port, data[i], run->io.size);
 		else
 			data[i] = port_read(vm, port);
 	}

@@ -11,11 +11,13 @@
 #include "vmm.h"
 
 #define TSS_GPA      0xfffbd000ul /* three pages that real mode needs without unrestricted guest */
+#define MSR_TSC      0x10
 #define MAX_LEAVES   128
 #define LEAF_KVM     0x40000000u
 #define LEAF_TIMING  0x40000010u /* EAX: TSC kHz, EBX: APIC bus kHz */
 #define KVM_BUS_KHZ  1000000u    /* its local APIC timers count nanoseconds */
-#define SLOT_PAGE    MAX_RAM     /* number of the one-page slot; RAM's are below */
+#define SLOT_RAM     0           /* numbers of slots */
+#define SLOT_PAGE    1
 #define BIT_X2APIC   (1u << 21)
 #define BIT_DEADLINE (1u << 24)
 #define BIT_HV       (1u << 31)
@@ -54,47 +56,36 @@ static void set_slot(struct vm *vm, uint32_t slot, uint64_t gpa, uint64_t size, 
 	checked(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 }
 
-static void add_ram(struct vm *vm, uint64_t gpa, uint64_t size)
-{
-	struct ram *r = &vm->ram[vm->ram_count];
-
-	*r = (struct ram){ .gpa = gpa, .size = size, .at = allocate(vm, size) };
-	set_slot(vm, vm->ram_count++, gpa, size, r->at);
-}
-
 void vm_cycle_ram(struct vm *vm)
 {
-	for (unsigned int i = 0; i < vm->ram_count; i++)
-		set_slot(vm, i, vm->ram[i].gpa, 0, NULL);
-	for (unsigned int i = 0; i < vm->ram_count; i++)
-		set_slot(vm, i, vm->ram[i].gpa, vm->ram[i].size, vm->ram[i].at);
+	set_slot(vm, SLOT_RAM, 0, 0, NULL);
+	set_slot(vm, SLOT_RAM, 0, vm->opt.memory, vm->ram);
 }
 
 void vm_cycle_page(struct vm *vm)
 {
+	if (!vm->page)
+		fail("no slot of one page");
 	set_slot(vm, SLOT_PAGE, SLOT_GPA, 0, NULL);
 	set_slot(vm, SLOT_PAGE, SLOT_GPA, PAGE_SIZE, vm->page);
 }
 
 void *vm_at(struct vm *vm, uint64_t gpa, uint64_t size)
 {
-	for (unsigned int i = 0; i < vm->ram_count; i++) {
-		const struct ram *r = &vm->ram[i];
-
-		if (gpa >= r->gpa && size <= r->size && gpa - r->gpa <= r->size - size)
-			return r->at + (gpa - r->gpa);
+	if (gpa >= vm->opt.memory || size > vm->opt.memory - gpa) {
+		errno = 0;
+		fail("no RAM of %llu bytes at %#llx", (unsigned long long)size,
+		     (unsigned long long)gpa);
 	}
-	errno = 0;
-	fail("no RAM of %llu bytes at %#llx", (unsigned long long)size, (unsigned long long)gpa);
+	return vm->ram + gpa;
 }
 
 static void add_memory(struct vm *vm)
 {
-	uint64_t low = vm->opt.memory < RAM_LOW ? vm->opt.memory : RAM_LOW;
-
-	add_ram(vm, 0, low);
-	if (vm->opt.memory > low)
-		add_ram(vm, RAM_HIGH, vm->opt.memory - low);
+	vm->ram = allocate(vm, vm->opt.memory);
+	set_slot(vm, SLOT_RAM, 0, vm->opt.memory, vm->ram);
+	if (vm->opt.memory > SLOT_GPA)
+		return;
 	vm->page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (vm->page == MAP_FAILED)
@@ -156,6 +147,18 @@ void vm_set_irq(struct vm *vm, uint32_t irq, bool level)
 uint64_t vm_tsc_khz(struct vm *vm)
 {
 	return (uint64_t)checked(ioctl(vm->cpus[0].fd, KVM_GET_TSC_KHZ, 0), "KVM_GET_TSC_KHZ");
+}
+
+uint64_t vm_guest_tsc(struct vm *vm)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msrs = { .head.nmsrs = 1, .entry.index = MSR_TSC };
+
+	if (ioctl(vm->cpus[0].fd, KVM_GET_MSRS, &msrs) != 1)
+		fail("KVM_GET_MSRS");
+	return msrs.entry.data;
 }
 
 static void fit_leaf(const struct vm_cpu *c, struct kvm_cpuid_entry2 *e)

@@ -25,7 +25,6 @@
 #include "types.h"
 
 #define MAX_CPUS 2
-#define MAX_RAM  2 /* slots of RAM */
 #define MIB      (1ull << 20)
 
 /* The words that describe one VM. */
@@ -36,11 +35,8 @@ struct options {
 	bool huge;     /* the RAM may be huge pages of the host; else it must not */
 	bool prefault; /* the host's pages are there before the start */
 	bool pit;
-};
-
-struct ram {
-	uint64_t gpa, size;
-	uint8_t *at;
+	const char
+		*end; /* the VM ends with the first line that begins so; NULL: when it powers off */
 };
 
 struct uart {
@@ -66,8 +62,7 @@ struct vm {
 	struct options opt;
 	int kvm, fd, stats;
 	size_t run_size;
-	struct ram ram[MAX_RAM];
-	unsigned int ram_count;
+	uint8_t *ram;  /* of opt.memory bytes, from 0 on */
 	uint8_t *page; /* behind SLOT_GPA */
 	struct vm_cpu cpus[MAX_CPUS];
 	pthread_mutex_t lock; /* held for all of an exit but KVM_RUN: devices, actions, printing */
@@ -101,21 +96,23 @@ void host_load_kvm(char *const *words);
 /* Say what the host is: kernel, CPU mitigations, KVM's parameters. */
 void host_describe(void);
 noreturn void host_power_off(void);
-/* Write a module's parameter, below /sys/module/kvm/parameters/. */
-void host_set_parameter(const char *name, const char *value);
+/* Write a parameter of a module that is loaded. */
+void host_set_parameter(const char *module, const char *name, const char *value);
 /* CPU time in TSC ticks of the first kernel thread whose name begins so; 0 if there is none. */
 uint64_t host_thread_ticks(const char *name, uint64_t khz);
 
 /* ---- vm.c ---- */
 
 void vm_create(struct vm *vm);
-/* Delete and create again the slot of a piece of RAM, or of the one page at SLOT_GPA. */
+/* Delete and create again the slot of the RAM, or of the one page at SLOT_GPA. */
 void vm_cycle_ram(struct vm *vm);
 void vm_cycle_page(struct vm *vm);
-/* The host's address of [gpa, gpa + size), which must be in one piece of RAM. */
+/* The host's address of [gpa, gpa + size), which must be RAM. */
 void *vm_at(struct vm *vm, uint64_t gpa, uint64_t size);
 void vm_set_irq(struct vm *vm, uint32_t irq, bool level);
 uint64_t vm_tsc_khz(struct vm *vm);
+/* What the first vCPU would read now. */
+uint64_t vm_guest_tsc(struct vm *vm);
 /* CPUID of a vCPU: what KVM supports, its paravirtual leaves, and the frequencies. */
 void vcpu_set_cpuid(struct vm_cpu *c);
 
