@@ -81,22 +81,18 @@ struct leaf {
 	void (*fix)(const struct vcpu *v, uint32_t subleaf, struct cpuid_regs *r);
 };
 
-/* The row that answers, or NULL: the table has none. */
-static inline const struct cpuid_regs *find_row(const struct vcpu *v, uint32_t leaf,
-						uint32_t subleaf, bool *live)
+/* The row that complete() makes the answer, or NULL: the table has none. */
+static const struct cpuid_regs *live_row(const struct cpuid_table *t, uint32_t leaf,
+					 uint32_t subleaf)
 {
-	uint32_t n = leaf & ~(uint32_t)BIT(31);
+	uint32_t place = cpuid_place(leaf);
 	const struct cpuid_place *p;
 
-	if (unlikely(n >= CPUID_PLACES))
+	if (place >= CPUID_PLACES)
 		return NULL;
-	p = &v->cpuid.places[leaf >> 31][n];
-	if (!p->indexed)
-		subleaf = 0;
-	if (unlikely(subleaf >= p->rows))
-		return NULL;
-	*live = p->live;
-	return &v->cpuid.rows[p->row + subleaf];
+	p = &t->places[place];
+	subleaf &= (uint32_t)p->indexed;
+	return subleaf < p->live ? &t->rows[p->row + subleaf] : NULL;
 }
 
 /* The guest's cores whose APIC id equals this one's above the lowest `shift` bits. */
@@ -192,8 +188,7 @@ static uint32_t xsave_size(const struct vcpu *v, uint64_t mask, bool compacted)
 
 	for (mask &= ~(XCR0_X87 | XCR0_SSE); mask; mask &= mask - 1) {
 		uint32_t i = (uint32_t)__builtin_ctzll(mask);
-		bool live;
-		const struct cpuid_regs *row = find_row(v, 0xd, i, &live);
+		const struct cpuid_regs *row = live_row(&v->cpuid, 0xd, i);
 		struct cpuid_regs r = row ? *row : hw_cpuid(0xd, i);
 
 		if (!compacted)
@@ -430,38 +425,37 @@ void cpuid_prepare(struct vcpu *v)
 	memset(t, 0, sizeof(*t));
 	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {
 		const struct leaf *l = &leaves[i];
-		struct cpuid_place p = { used, l->rows, l->subleaves > 1, is_live(l->leaf) };
+		struct cpuid_place p = { .row = used, .indexed = l->subleaves > 1 ? -1 : 0 };
 
 		ASSERT(used + l->rows <= CPUID_ROWS);
 		for (uint32_t subleaf = 0; subleaf < l->rows; subleaf++)
 			t->rows[used++] = define(v, l, subleaf);
-		t->places[l->leaf >> 31][l->leaf & ~BIT(31)] = p;
+		*(is_live(l->leaf) ? &p.live : &p.ready) = l->rows;
+		t->places[cpuid_place(l->leaf)] = p;
 	}
 	/* All others are zero, as the first row is. */
-	for (uint32_t i = 0; i < CPUID_PLACES; i++) {
-		t->places[0][i].rows |= !t->places[0][i].rows;
-		t->places[1][i].rows |= !t->places[1][i].rows;
-	}
+	for (uint32_t i = 0; i < CPUID_PLACES; i++)
+		t->places[i].ready |= !t->places[i].row;
 }
 
 struct cpuid_regs guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
 {
-	bool live;
-	const struct cpuid_regs *row = find_row(v, leaf, subleaf, &live);
+	const struct cpuid_regs *row = cpuid_row(&v->cpuid, leaf, subleaf);
 	struct cpuid_regs r;
 
+	if (row)
+		return *row;
+	row = live_row(&v->cpuid, leaf, subleaf);
 	if (!row)
 		return cpuid_look_up(v, leaf, subleaf);
 	r = *row;
-	if (live)
-		complete(v, leaf, subleaf, &r);
+	complete(v, leaf, subleaf, &r);
 	return r;
 }
 
 uint64_t guest_xcr0_mask(const struct vcpu *v)
 {
-	bool live;
-	const struct cpuid_regs *row = find_row(v, 0xd, 0, &live);
+	const struct cpuid_regs *row = live_row(&v->cpuid, 0xd, 0);
 
 	return row ? (uint64_t)row->edx << 32 | row->eax : xcr0_mask();
 }
@@ -474,29 +468,12 @@ bool guest_has(struct vcpu *v, uint64_t feature)
 	return (w[(feature >> 40) & 3] >> ((feature >> 48) & 31)) & 1;
 }
 
-static void answer(struct vcpu *v, const struct cpuid_regs *r)
+void vcpu_cpuid_slowly(struct vcpu *v)
 {
-	v->gpr[GPR_RAX] = r->eax;
-	v->gpr[GPR_RBX] = r->ebx;
-	v->gpr[GPR_RCX] = r->ecx;
-	v->gpr[GPR_RDX] = r->edx;
-}
+	struct cpuid_regs r = guest_cpuid(v, (uint32_t)v->gpr[GPR_RAX], (uint32_t)v->gpr[GPR_RCX]);
 
-static noinline void answer_slowly(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
-{
-	struct cpuid_regs r = guest_cpuid(v, leaf, subleaf);
-
-	answer(v, &r);
-}
-
-void vcpu_cpuid(struct vcpu *v)
-{
-	uint32_t leaf = (uint32_t)v->gpr[GPR_RAX], subleaf = (uint32_t)v->gpr[GPR_RCX];
-	bool live;
-	const struct cpuid_regs *row = find_row(v, leaf, subleaf, &live);
-
-	if (likely(row && !live))
-		answer(v, row);
-	else
-		answer_slowly(v, leaf, subleaf);
+	v->gpr[GPR_RAX] = r.eax;
+	v->gpr[GPR_RBX] = r.ebx;
+	v->gpr[GPR_RCX] = r.ecx;
+	v->gpr[GPR_RDX] = r.edx;
 }

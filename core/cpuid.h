@@ -9,23 +9,42 @@ struct vcpu;
 
 /*
  * A vCPU's answers to CPUID, worked out before each run: what an exit finds here costs a few loads.
- * Leaves 0 to 21h and 80000000h to 80000021h have a place each. What CR4, XCR0 and the APIC's mode
- * change is left out of the rows.
+ * Leaves 0 to 21h and 80000000h to 80000021h have a place each, side by side.
  */
-#define CPUID_PLACES 0x22
+#define CPUID_PLACES 0x44
 #define CPUID_ROWS   80
 
 struct cpuid_place {
-	uint8_t row,
-		rows; /* where in `rows`, for subleaves 0 to rows-1; no rows: not in the table */
-	bool indexed; /* ECX chooses among them */
-	bool live;    /* to be completed at each exit */
+	uint8_t row;    /* the first one, of subleaf 0 */
+	uint8_t ready;  /* so many rows are the answer */
+	uint8_t live;   /* so many are but for what CR4, XCR0 and the APIC's mode change */
+	int8_t indexed; /* -1: ECX chooses among them; 0: it does not matter */
 };
 
 struct cpuid_table {
-	struct cpuid_place places[2][CPUID_PLACES];
+	struct cpuid_place places[CPUID_PLACES];
 	struct cpuid_regs rows[CPUID_ROWS]; /* the first is that of leaves that are not shown */
 };
+
+/* A leaf's place: bit 31 comes last. */
+static inline uint32_t cpuid_place(uint32_t leaf)
+{
+	return leaf << 1 | leaf >> 31;
+}
+
+/* The row that is the answer, or NULL: it takes more than that. */
+static inline const struct cpuid_regs *cpuid_row(const struct cpuid_table *t, uint32_t leaf,
+						 uint32_t subleaf)
+{
+	uint32_t place = cpuid_place(leaf);
+	const struct cpuid_place *p;
+
+	if (unlikely(place >= CPUID_PLACES))
+		return NULL;
+	p = &t->places[place];
+	subleaf &= (uint32_t)p->indexed;
+	return likely(subleaf < p->ready) ? &t->rows[p->row + subleaf] : NULL;
+}
 
 /* Fill the vCPU's table. On its own core, since cores may differ; not while its guest runs. */
 void cpuid_prepare(struct vcpu *v);

@@ -125,6 +125,18 @@ enum status must_check guest_read(struct guest *g, gpa_t gpa, void *buf, size_t 
 enum status must_check guest_write(struct guest *g, gpa_t gpa, const void *buf, size_t len);
 
 /*
+ * The core counts as in the guest from here on. False: somebody wants it outside, or something of it;
+ * vcpu_before_entry() sees to that. Said first and looked second: whoever sets a request or a hold and
+ * then finds in_guest clear knows that it will be seen here (core/mm_host.c).
+ */
+static inline bool vcpu_may_enter(struct vcpu *v)
+{
+	__atomic_store_n(&v->cpu->in_guest, 1, __ATOMIC_SEQ_CST);
+	return likely(!__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) &&
+		      !__atomic_load_n(&v->guest->hold, __ATOMIC_ACQUIRE));
+}
+
+/*
  * A walk through tables in the guest's memory: entries of 4 or 8 bytes, aligned. From begin to end
  * the core is in a read section of mm/ (mm_host.h), so nothing in between may wait. The slot that
  * held the last entry is remembered; most often it holds the next one as well.

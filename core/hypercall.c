@@ -15,9 +15,9 @@
 #define VCPU_LEGACY_X2APIC BIT(3) /* x2APIC works without interrupt remapping */
 
 /* Answer in the 32-bit forms of RBX, RCX and RDX; returns EAX. All ones: no such command. */
-static uint32_t command(struct vcpu *v)
+static inline uint32_t command(struct vcpu *v)
 {
-	uint64_t hz = (uint64_t)tsc_khz() * 1000;
+	uint64_t hz;
 
 	switch (v->gpr[GPR_RCX] & 0xffff) {
 	case CMD_GETVERSION:
@@ -25,6 +25,7 @@ static uint32_t command(struct vcpu *v)
 		v->gpr[GPR_RCX] = PRODUCT_TYPE;
 		return VERSION;
 	case CMD_GETHZ:
+		hz = (uint64_t)tsc_khz() * 1000;
 		v->gpr[GPR_RBX] = hz >> 32;
 		v->gpr[GPR_RCX] = lapic_timer_hz();
 		return (uint32_t)hz;

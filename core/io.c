@@ -62,6 +62,7 @@ enum status io_add_mmio(struct io_map *m, gpa_t base, uint32_t size, const char 
 
 void io_remove_ports(struct io_map *m, uint16_t base)
 {
+	m->last_port = NULL;
 	for (uint32_t i = 0; i < m->port_count; i++) {
 		if (m->ports[i].base != base)
 			continue;
@@ -69,12 +70,6 @@ void io_remove_ports(struct io_map *m, uint16_t base)
 		for (; i < m->port_count; i++)
 			m->ports[i] = m->ports[i + 1];
 	}
-}
-
-static bool holds(const struct io_region *r, uint64_t address, uint64_t size)
-{
-	return address >= r->base && address - r->base < r->size &&
-	       r->size - (address - r->base) >= size;
 }
 
 bool io_ports_taken(const struct io_map *m, uint16_t base, uint32_t size)
@@ -86,12 +81,14 @@ bool io_ports_taken(const struct io_map *m, uint16_t base, uint32_t size)
 	return false;
 }
 
-const struct io_region *io_find_port(const struct io_map *m, uint16_t port, uint8_t size)
+const struct io_region *io_search_port(struct io_map *m, uint16_t port, uint8_t size)
 {
 	const struct io_region *r = find(m->ports, m->port_count, port, size);
 
+	if (r)
+		m->last_port = r;
 	for (uint32_t i = 0; !r && i < m->dynamic_port_count; i++) {
-		if (holds(&m->dynamic_ports[i], port, size))
+		if (io_holds(&m->dynamic_ports[i], port, size))
 			r = &m->dynamic_ports[i];
 	}
 	return r;

@@ -40,6 +40,7 @@ struct io_unowned {
 struct io_map {
 	uint32_t port_count, mmio_count;
 	struct io_region ports[IO_MAP_REGIONS]; /* sorted by base, disjoint */
+	const struct io_region *last_port;      /* of them, where the last access was; or NULL */
 	struct io_region mmio[IO_MAP_REGIONS];
 	/*
 	 * What the guest itself puts somewhere (its BARs): in no order, size 0 where there is nothing
@@ -64,8 +65,23 @@ void io_remove_ports(struct io_map *m, uint16_t base);
 /* Does any fixed region have one of these ports? */
 bool io_ports_taken(const struct io_map *m, uint16_t base, uint32_t size);
 
+static inline bool io_holds(const struct io_region *r, uint64_t address, uint64_t size)
+{
+	return address >= r->base && address - r->base < r->size &&
+	       r->size - (address - r->base) >= size;
+}
+
 /* Find the owner of [address, address + size), or NULL. Ports: with the guest's lock held. */
-const struct io_region *io_find_port(const struct io_map *m, uint16_t port, uint8_t size);
+const struct io_region *io_search_port(struct io_map *m, uint16_t port, uint8_t size);
+
+static inline const struct io_region *io_find_port(struct io_map *m, uint16_t port, uint8_t size)
+{
+	const struct io_region *r = m->last_port;
+
+	/* Drivers access one device several times in a row. */
+	return likely(r && io_holds(r, port, size)) ? r : io_search_port(m, port, size);
+}
+
 const struct io_region *io_find_mmio(const struct io_map *m, gpa_t gpa, uint8_t size);
 
 /*

@@ -27,11 +27,9 @@ struct mmio {
 /* Count the exit as what it turned out to be. */
 static void reclass(struct vcpu *v, enum exit_class class)
 {
-	struct exit_record *r = &v->records[(v->record_next - 1) % VCPU_EXIT_RECORDS];
-
 	v->stats[EXIT_TDP].exits--;
 	v->stats[class].exits++;
-	r->class = class;
+	vcpu_record(v, 1)->class = class;
 }
 
 static bool in_apic_page(gpa_t gpa)

@@ -129,14 +129,13 @@ static void print_sregs(const struct vcpu_sregs *s)
 		      (ull)s->gdtr_base, s->gdtr_limit, (ull)s->idtr_base, s->idtr_limit);
 }
 
-static void print_records(const struct vcpu *v)
+static void print_records(struct vcpu *v)
 {
 	uint64_t now = rdtsc();
 
 	monitor_print("  last exits, newest first:\n");
-	for (uint32_t n = 0; n < VCPU_EXIT_RECORDS; n++) {
-		const struct exit_record *r =
-			&v->records[(v->record_next - 1 - n) % VCPU_EXIT_RECORDS];
+	for (uint32_t n = 1; n <= VCPU_EXIT_RECORDS; n++) {
+		const struct exit_record *r = vcpu_record(v, n);
 
 		if (!r->tsc)
 			break;

@@ -3,6 +3,7 @@
 #define LAMINA_CORE_MSR_H
 
 #include "types.h"
+#include "x86/msr.h"
 
 struct vcpu;
 
@@ -19,6 +20,15 @@ struct msr_index {
 
 /* Fill the vCPU's index, after cpuid_prepare() and under the same conditions. */
 void msr_prepare(struct vcpu *v);
+
+/*
+ * May the guest's WRMSR be served by a core that still counts as in the guest? Not an EOI: it may take
+ * the guest's lock.
+ */
+static inline bool msr_write_is_quick(uint32_t msr)
+{
+	return msr != MSR_X2APIC_EOI;
+}
 
 /* The entry that serves an MSR, or NULL: by the index; and by the table itself. */
 struct msr_entry;

@@ -9,6 +9,11 @@
 /* Elements of a string instruction per exit: then interrupts and requests get their turn. */
 #define STRING_BURST 64
 
+static inline uint64_t ones(uint8_t size)
+{
+	return (1ull << (8 * size)) - 1;
+}
+
 static uint64_t port_read(struct vcpu *v, uint16_t port, uint8_t size)
 {
 	struct guest *g = v->guest;
@@ -17,12 +22,12 @@ static uint64_t port_read(struct vcpu *v, uint16_t port, uint8_t size)
 
 	spin_lock(&g->lock);
 	r = io_find_port(&g->io, port, size);
-	if (r)
+	if (likely(r))
 		value = r->ops->read(v, r->dev, (uint32_t)(port - r->base), size);
 	else
 		io_count_unowned(&g->io, port, false);
 	spin_unlock(&g->lock);
-	return value & (~0ull >> (64 - 8 * size));
+	return value & ones(size);
 }
 
 /* Whether it took long: there are requests to look at before anything else is done. */
@@ -33,9 +38,8 @@ static bool port_write(struct vcpu *v, uint16_t port, uint8_t size, uint64_t val
 
 	spin_lock(&g->lock);
 	r = io_find_port(&g->io, port, size);
-	if (r)
-		r->ops->write(v, r->dev, (uint32_t)(port - r->base), size,
-			      value & (~0ull >> (64 - 8 * size)));
+	if (likely(r))
+		r->ops->write(v, r->dev, (uint32_t)(port - r->base), size, value & ones(size));
 	else
 		io_count_unowned(&g->io, port, false);
 	spin_unlock(&g->lock);
@@ -130,6 +134,19 @@ static void string_exit(struct vcpu *v, const struct pio_exit *e)
 		hvm->skip_instruction(v);
 }
 
+void vcpu_in(struct vcpu *v, uint16_t port, uint8_t size)
+{
+	uint64_t value = port_read(v, port, size);
+	uint64_t kept = size == 4 ? 0 : v->gpr[GPR_RAX] & ~ones(size);
+
+	v->gpr[GPR_RAX] = kept | value;
+}
+
+void vcpu_out(struct vcpu *v, uint16_t port, uint8_t size)
+{
+	(void)port_write(v, port, size, v->gpr[GPR_RAX]);
+}
+
 void vcpu_pio(struct vcpu *v, const struct pio_exit *e)
 {
 	if (e->string) {
@@ -137,8 +154,8 @@ void vcpu_pio(struct vcpu *v, const struct pio_exit *e)
 		return;
 	}
 	if (e->in)
-		emulate_reg_write(v->gpr, GPR_RAX, false, e->size, port_read(v, e->port, e->size));
+		vcpu_in(v, e->port, e->size);
 	else
-		port_write(v, e->port, e->size, v->gpr[GPR_RAX]);
+		vcpu_out(v, e->port, e->size);
 	hvm->skip_instruction(v);
 }

@@ -143,14 +143,9 @@ bool vcpu_before_entry(struct vcpu *v)
 			__atomic_store_n(&c->in_guest, 0, __ATOMIC_RELEASE);
 			host_nmi_work();
 		}
-		/*
-		 * Say "in the guest" first and look second: whoever sets a request or a hold and
-		 * then finds in_guest clear knows that it will be seen here (core/mm_host.c).
-		 */
-		__atomic_store_n(&c->in_guest, 1, __ATOMIC_SEQ_CST);
-		requests = pending(v);
-		if (likely(!requests && !__atomic_load_n(&v->guest->hold, __ATOMIC_ACQUIRE)))
+		if (vcpu_may_enter(v))
 			return true;
+		requests = pending(v);
 		__atomic_store_n(&c->in_guest, 0, __ATOMIC_RELEASE);
 		if (requests && !serve(v, requests))
 			return false;

@@ -226,7 +226,7 @@ struct vcpu {
 
 	struct exit_stats stats[EXIT_CLASS_COUNT];
 	struct exit_record records[VCPU_EXIT_RECORDS];
-	uint32_t record_next;
+	uint32_t record_at;      /* bytes into `records`, where the next one goes */
 	uint32_t index;          /* within the guest; 0 is the boot processor */
 	uint32_t apic_id;        /* the physical one, which the guest sees */
 	uint64_t vectors[4];     /* bit per vector; for VCPU_REQ_VECTORS */
@@ -271,6 +271,14 @@ static inline struct insn_memo *insn_memo(struct vcpu *v)
  */
 bool vcpu_before_entry(struct vcpu *v);
 
+/* The `back`-th last exit, from 1. */
+static inline struct exit_record *vcpu_record(struct vcpu *v, unsigned back)
+{
+	uint32_t at = (v->record_at - back * sizeof(struct exit_record)) % sizeof(v->records);
+
+	return (struct exit_record *)((char *)v->records + at);
+}
+
 /*
  * Count an exit and remember it; stop the clock with vcpu_exit_end. Alone only where the core may go on
  * counting as in the guest, because the exit takes no lock and waits for nobody (docs/locking.md).
@@ -278,8 +286,9 @@ bool vcpu_before_entry(struct vcpu *v);
 static inline void vcpu_exit_record(struct vcpu *v, enum exit_class class, uint32_t raw,
 				    uint64_t info)
 {
-	struct exit_record *r = &v->records[v->record_next++ % VCPU_EXIT_RECORDS];
+	struct exit_record *r = (struct exit_record *)((char *)v->records + v->record_at);
 
+	v->record_at = (v->record_at + sizeof(*r)) % sizeof(v->records);
 	v->exit_tsc = rdtsc();
 	v->stats[class].exits++;
 	*r = (struct exit_record){ v->exit_tsc, v->rip, info, raw, class };
@@ -297,12 +306,33 @@ static inline void vcpu_exit_end(struct vcpu *v, enum exit_class class)
 {
 	/* Second-level faults turn out to be device accesses: core/mmio.c says so in the record. */
 	if (class == EXIT_TDP)
-		class = v->records[(v->record_next - 1) % VCPU_EXIT_RECORDS].class;
+		class = vcpu_record(v, 1)->class;
 	v->stats[class].cycles += rdtsc() - v->exit_tsc;
 }
 
-/* CPUID by the table in core/cpuid.c; reads RAX, RCX and writes RAX-RDX. The caller skips. */
-void vcpu_cpuid(struct vcpu *v);
+/* The same for an exit that never takes as long as a second. */
+static inline void vcpu_exit_end_soon(struct vcpu *v, enum exit_class class)
+{
+	v->stats[class].cycles += rdtsc32() - (uint32_t)v->exit_tsc;
+}
+
+/* CPUID by the list in core/cpuid.c; reads RAX, RCX and writes RAX-RDX. The caller skips. */
+void vcpu_cpuid_slowly(struct vcpu *v);
+
+static inline void vcpu_cpuid(struct vcpu *v)
+{
+	const struct cpuid_regs *r =
+		cpuid_row(&v->cpuid, (uint32_t)v->gpr[GPR_RAX], (uint32_t)v->gpr[GPR_RCX]);
+
+	if (unlikely(!r)) {
+		vcpu_cpuid_slowly(v);
+		return;
+	}
+	v->gpr[GPR_RAX] = r->eax;
+	v->gpr[GPR_RBX] = r->ebx;
+	v->gpr[GPR_RCX] = r->ecx;
+	v->gpr[GPR_RDX] = r->edx;
+}
 
 /*
  * RDMSR and WRMSR of what the bitmaps trap. OK: done (for a read the value is in RDX:RAX), the
@@ -328,6 +358,10 @@ struct pio_exit {
 	uint8_t segment;      /* string forms: enum segment_index of OUTS; 0xff: decode it */
 };
 void vcpu_pio(struct vcpu *v, const struct pio_exit *e);
+
+/* The same for one access with AL, AX or EAX; the caller skips. */
+void vcpu_in(struct vcpu *v, uint16_t port, uint8_t size);
+void vcpu_out(struct vcpu *v, uint16_t port, uint8_t size);
 
 /* A second-level fault: fixed by mm/, emulated as device access, or the guest is stopped. */
 struct tdp_exit {

@@ -251,11 +251,9 @@ uint8_t vuart_read(struct vuart *u, uint32_t reg)
 		value = read_iir(u);
 		break;
 	case REG_LCR:
-		value = u->lcr;
-		break;
+		return u->lcr;
 	case REG_MCR:
-		value = u->mcr;
-		break;
+		return u->mcr;
 	case REG_LSR:
 		value = read_lsr(u);
 		break;
@@ -263,8 +261,7 @@ uint8_t vuart_read(struct vuart *u, uint32_t reg)
 		value = read_msr(u);
 		break;
 	case REG_SCR:
-		value = u->scr;
-		break;
+		return u->scr;
 	}
 	update_irq(u);
 	return value;
@@ -298,7 +295,7 @@ void vuart_write(struct vuart *u, uint32_t reg, uint8_t value)
 		break;
 	case REG_SCR:
 		u->scr = value;
-		break;
+		return;
 	}
 	update_irq(u);
 }
@@ -333,15 +330,20 @@ void vuart_init(struct vuart *u, const struct vuart_ops *ops, void *ctx)
 }
 
 /* A wider access reaches consecutive registers, as byte cycles on an 8-bit bus do. */
-static uint64_t io_read(struct vcpu *v, void *dev, uint32_t offset, uint8_t size)
+static noinline uint64_t read_wide(struct vuart *u, uint32_t offset, uint8_t size)
 {
 	uint64_t value = 0;
 	uint8_t i;
 
-	(void)v;
 	for (i = 0; i < size; i++)
-		value |= (uint64_t)vuart_read(dev, offset + i) << (8 * i);
+		value |= (uint64_t)vuart_read(u, offset + i) << (8 * i);
 	return value;
+}
+
+static uint64_t io_read(struct vcpu *v, void *dev, uint32_t offset, uint8_t size)
+{
+	(void)v;
+	return likely(size == 1) ? vuart_read(dev, offset) : read_wide(dev, offset, size);
 }
 
 static void io_write(struct vcpu *v, void *dev, uint32_t offset, uint8_t size, uint64_t value)

@@ -138,7 +138,7 @@ static inline uint64_t vmx_real_cr4(uint64_t cr4)
 /* A MOV to CR0 or CR4 (CLTS, LMSW) that changes what Lamina keeps: done, or #GP injected. */
 void vmx_cr_access(struct vcpu *v, uint64_t qualification);
 
-/* ---------------------------------------------------------------- vmx_exit.c */
+/* ---------------------------------------------------------------- vmx_quick.c */
 
 /* Called by vmx_entry.S, which looks at the sign. */
 enum vmx_entry_kind {
@@ -152,6 +152,14 @@ enum vmx_entry_kind vmx_prepare_entry(struct vcpu *v);
 
 /* After each exit; says what comes next. */
 enum vmx_entry_kind vmx_handle_exit(struct vcpu *v);
+
+/* ---------------------------------------------------------------- vmx_exit.c */
+
+/* The core counts as outside from here on, and the registers are in `v`; v->rip is before. */
+void vmx_leave_guest(struct vcpu *v);
+
+/* The rest of vmx_handle_exit(): exits that are not quick. */
+enum vmx_entry_kind vmx_handle_slowly(struct vcpu *v, uint32_t reason);
 
 /* An NMI has come before VMRESUME. Next is vmx_prepare_entry(). */
 void vmx_resume_put_off(struct vcpu *v);

@@ -172,6 +172,13 @@
 #define ACCESS_UNUSABLE (1u << 16)
 
 /* EPT violation, table 28-7 */
+/* Exit qualification of I/O instructions (table 28-5). */
+#define IO_QUAL_SIZE(q) ((uint8_t)(((q)&7) + 1))
+#define IO_QUAL_IN      BIT(3)
+#define IO_QUAL_STRING  BIT(4)
+#define IO_QUAL_REP     BIT(5)
+#define IO_QUAL_PORT(q) ((uint16_t)((q) >> 16))
+
 #define EPT_QUAL_READ       BIT(0)
 #define EPT_QUAL_WRITE      BIT(1)
 #define EPT_QUAL_FETCH      BIT(2)

@@ -39,16 +39,7 @@ enum vmx_entry_kind vmx_prepare_entry(struct vcpu *v)
 	return hw->launched ? VMX_RESUME : VMX_LAUNCH;
 }
 
-/*
- * An exit is either quick or not. A quick one answers from what belongs to this core alone: it takes no
- * lock of levels 1 to 4 (docs/locking.md) and waits for nobody, so it may go on counting as "in the
- * guest". Whoever wants the core outside kicks it by an NMI, which the last look before VMRESUME finds
- * as if it had come a moment later, in the guest. So the way back needs no look at anything that
- * another core may ask for. RSP and RFLAGS stay in the VMCS, and what RIP becomes goes there at once.
- *
- * Here is where an exit stops being quick: nothing of the above holds any more.
- */
-static void take_registers(struct vcpu *v)
+void vmx_leave_guest(struct vcpu *v)
 {
 	struct vmx_vcpu *hw = vmx_of(v);
 
@@ -58,53 +49,13 @@ static void take_registers(struct vcpu *v)
 	hw->rip = v->rip;
 	hw->rsp = v->gpr[GPR_RSP] = vmcs_read_nat(VMCS_GUEST_RSP);
 	hw->rflags = v->rflags = vmcs_read_nat(VMCS_GUEST_RFLAGS);
+	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
 }
 
 void vmx_resume_put_off(struct vcpu *v)
 {
 	v->rip = vmcs_read_nat(VMCS_GUEST_RIP);
-	take_registers(v);
-}
-
-static noinline enum vmx_entry_kind skip_slowly(struct vcpu *v, enum exit_class class)
-{
-	take_registers(v);
-	vmx_skip_instruction(v);
-	vcpu_exit_end(v, class);
-	return vmx_prepare_entry(v);
-}
-
-static noinline enum vmx_entry_kind refuse(struct vcpu *v, uint8_t vector, enum exit_class class)
-{
-	take_registers(v);
-	vmx_inject_exception(v, vector, vector == VEC_GP, 0);
-	vcpu_exit_end(v, class);
-	return vmx_prepare_entry(v);
-}
-
-/*
- * The end of a quick exit, past the instruction, unless there is more to it: a shadow of STI or MOV SS
- * ends, a single step traps, RIP may wrap at 4 GiB, this core has asked itself for something.
- */
-static inline enum vmx_entry_kind skip_quickly(struct vcpu *v, enum exit_class class)
-{
-	uint64_t next = v->rip + vmcs_read32(VMCS_EXIT_INSN_LENGTH);
-
-	if (unlikely((next ^ v->rip) >> 32) ||
-	    unlikely(vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCK_STI | BLOCK_MOV_SS)) ||
-	    unlikely(vmcs_read_nat(VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_RF)) ||
-	    unlikely(v->requests) || unlikely(v->exit_tsc >= v->due))
-		return skip_slowly(v, class);
-	vmcs_write_nat(VMCS_GUEST_RIP, next);
-	vcpu_exit_end(v, class);
-	return VMX_RESUME;
-}
-
-/* Done: skip. Refused: the exception that the instruction raises where it does not exist. */
-static inline enum vmx_entry_kind finish_quickly(struct vcpu *v, enum status status, uint8_t vector,
-						 enum exit_class class)
-{
-	return likely(status == OK) ? skip_quickly(v, class) : refuse(v, vector, class);
+	vmx_leave_guest(v);
 }
 
 /* The machine check is the host's to judge; its handler is reached the way hardware would. */
@@ -181,11 +132,11 @@ static void handle_io(struct vcpu *v, uint32_t reason)
 {
 	uint64_t q = vmcs_read_nat(VMCS_EXIT_QUALIFICATION);
 	struct pio_exit e = {
-		.port = (uint16_t)(q >> 16),
-		.size = (uint8_t)((q & 7) + 1),
-		.in = q & BIT(3),
-		.string = q & BIT(4),
-		.rep = q & BIT(5),
+		.port = IO_QUAL_PORT(q),
+		.size = IO_QUAL_SIZE(q),
+		.in = q & IO_QUAL_IN,
+		.string = q & IO_QUAL_STRING,
+		.rep = q & IO_QUAL_REP,
 	};
 
 	if (unlikely(e.string)) {
@@ -370,9 +321,9 @@ void vmx_entry_refused(struct vcpu *v, bool no_vmcs)
 		 no_vmcs ? "no current VMCS" : vmx_insn_error(vmcs_read32(VMCS_INSN_ERROR)));
 }
 
-static noinline enum vmx_entry_kind handle_slowly(struct vcpu *v, uint32_t reason)
+enum vmx_entry_kind vmx_handle_slowly(struct vcpu *v, uint32_t reason)
 {
-	take_registers(v);
+	vmx_leave_guest(v);
 	if (unlikely(reason & REASON_ENTRY_FAILED)) {
 		entry_failed(v, reason);
 		return vmx_prepare_entry(v);
@@ -385,7 +336,6 @@ static noinline enum vmx_entry_kind handle_slowly(struct vcpu *v, uint32_t reaso
 		handle_io(v, reason);
 		break;
 	case REASON_WRMSR:
-		/* Not quick: some take the guest's lock. */
 		vcpu_exit_begin(v, EXIT_WRMSR, reason, v->gpr[GPR_RCX]);
 		finish(v, vcpu_wrmsr(v), VEC_GP, EXIT_WRMSR);
 		break;
@@ -397,29 +347,4 @@ static noinline enum vmx_entry_kind handle_slowly(struct vcpu *v, uint32_t reaso
 		handle_rare(v, reason);
 	}
 	return vmx_prepare_entry(v);
-}
-
-enum vmx_entry_kind vmx_handle_exit(struct vcpu *v)
-{
-	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON);
-
-	vmx_of(v)->event = 0;
-	v->rip = vmcs_read_nat(VMCS_GUEST_RIP);
-	switch (REASON_BASIC(reason)) {
-	case REASON_CPUID:
-		vcpu_exit_record(v, EXIT_CPUID, reason, v->gpr[GPR_RAX]);
-		vcpu_cpuid(v);
-		return skip_quickly(v, EXIT_CPUID);
-	case REASON_VMCALL:
-		vcpu_exit_record(v, EXIT_HYPERCALL, reason, v->gpr[GPR_RAX]);
-		return finish_quickly(v, vcpu_hypercall(v), VEC_UD, EXIT_HYPERCALL);
-	case REASON_RDMSR:
-		vcpu_exit_record(v, EXIT_RDMSR, reason, v->gpr[GPR_RCX]);
-		return finish_quickly(v, vcpu_rdmsr(v), VEC_GP, EXIT_RDMSR);
-	case REASON_XSETBV:
-		vcpu_exit_record(v, EXIT_XSETBV, reason, v->gpr[GPR_RCX]);
-		return finish_quickly(v, vcpu_xsetbv(v), VEC_GP, EXIT_XSETBV);
-	default:
-		return handle_slowly(v, reason);
-	}
 }

@@ -77,10 +77,19 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
 
 static inline uint64_t rdtsc(void)
 {
+	uint64_t lo, hi; /* RDTSC clears the upper halves */
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (hi << 32) | lo;
+}
+
+/* What is enough to tell how long something took that took less than a second. */
+static inline uint32_t rdtsc32(void)
+{
 	uint32_t lo, hi;
 
 	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	return ((uint64_t)hi << 32) | lo;
+	return lo;
 }
 
 static inline uint64_t xgetbv(uint32_t index)

@@ -114,7 +114,7 @@ static int setup(void **state)
 	sregs.seg[SEG_CS].access = 0xc09b;
 	vcpu.cpu = &cpu;
 	vcpu.apic_base = APIC_DEFAULT_GPA | APIC_BASE_EN;
-	vcpu.record_next = 1;
+	vcpu.record_at = sizeof(vcpu.records[0]);
 	vcpu.stats[EXIT_TDP].exits = 1;
 	got.tdp = got.mmio = TDP_MMIO;
 	untold = false;
