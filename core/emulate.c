@@ -36,11 +36,6 @@ void emulate_reg_write(uint64_t *gpr, uint8_t reg, bool high, uint8_t size, uint
 	gpr[reg] = (gpr[reg] & ~mask) | value;
 }
 
-bool emulate_reads(const struct insn *i)
-{
-	return i->kind != INSN_STORE;
-}
-
 bool emulate_writes(const struct insn *i)
 {
 	switch ((enum insn_kind)i->kind) {
@@ -163,7 +158,7 @@ static uint64_t swap_bytes(uint64_t value, uint8_t size)
 	return __builtin_bswap64(value) >> (64 - 8 * size);
 }
 
-static void load(const struct insn *i, uint64_t *gpr, uint64_t value)
+void emulate_load(const struct insn *i, uint64_t *gpr, uint64_t value)
 {
 	if (i->swap)
 		value = swap_bytes(value, i->size);
@@ -265,19 +260,30 @@ static bool do_xadd(const struct insn *i, uint64_t *gpr, uint64_t *rflags, uint6
 	return true;
 }
 
+static uint64_t source(const struct insn *i, const uint64_t *gpr)
+{
+	if (i->reg == INSN_NO_REG || i->has_imm)
+		return i->imm;
+	return emulate_reg_read(gpr, i->reg, i->high_byte, i->size);
+}
+
+uint64_t emulate_store(const struct insn *i, const uint64_t *gpr)
+{
+	uint64_t value = source(i, gpr);
+
+	return i->swap ? swap_bytes(value, i->size) : value;
+}
+
 bool emulate(const struct insn *i, uint64_t *gpr, uint64_t *rflags, uint64_t *mem)
 {
-	uint64_t src = i->imm, flags;
+	uint64_t src = source(i, gpr), flags;
 
-	if (likely(i->kind == INSN_LOAD)) {
-		load(i, gpr, *mem);
-		return false;
-	}
-	if (i->reg != INSN_NO_REG && !i->has_imm)
-		src = emulate_reg_read(gpr, i->reg, i->high_byte, i->size);
 	switch ((enum insn_kind)i->kind) {
+	case INSN_LOAD:
+		emulate_load(i, gpr, *mem);
+		return false;
 	case INSN_STORE:
-		*mem = i->swap ? swap_bytes(src, i->size) : src;
+		*mem = emulate_store(i, gpr);
 		return true;
 	case INSN_ALU:
 		return do_alu(i, gpr, rflags, src, mem);

@@ -14,13 +14,22 @@ uint64_t emulate_reg_read(const uint64_t *gpr, uint8_t reg, bool high, uint8_t s
 void emulate_reg_write(uint64_t *gpr, uint8_t reg, bool high, uint8_t size, uint64_t value);
 
 /* Whether the instruction needs the memory operand's old value. Not for string instructions. */
-bool emulate_reads(const struct insn *i);
+static inline bool emulate_reads(const struct insn *i)
+{
+	return i->kind != INSN_STORE;
+}
 
 /* Whether it can write to it. Likewise. */
 bool emulate_writes(const struct insn *i);
 
 /* The offset of the memory operand in its segment, before truncation to address_size. */
 uint64_t emulate_address(const struct insn *i, const uint64_t *gpr, uint64_t next_rip);
+
+/* An INSN_LOAD of that value. */
+void emulate_load(const struct insn *i, uint64_t *gpr, uint64_t value);
+
+/* What an INSN_STORE writes. */
+uint64_t emulate_store(const struct insn *i, const uint64_t *gpr);
 
 /*
  * Execute. *mem is the memory operand's value (if it is read) and, when true is returned, what has

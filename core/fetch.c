@@ -86,23 +86,38 @@ bool fetch_walk(struct vcpu *v, const struct slot_set *set, uint64_t cr3, uint64
 /* Another core of the guest may be writing. */
 typedef uint64_t code_word __attribute__((__aligned__(1), __may_alias__));
 
+static inline const struct insn *look_up(struct vcpu *v, const struct fetch_view *f)
+{
+	uint64_t offset = v->rip & ~PAGE_MASK, low, high;
+	const struct insn_memo *m = fetch_insn_set(v);
+	const volatile code_word *code = (const volatile code_word *)(f->page + offset);
+
+	_Static_assert(FETCH_INSN_SETS == 16 && FETCH_INSN_WAYS == 2,
+		       "the sets' number has 4 bits");
+	if (unlikely(offset > PAGE_SIZE - sizeof(m->word)))
+		return NULL;
+	low = code[0];
+	high = (code[1] & BITS(55, 0)) | (INSN_64 + 1ull) << 56;
+	if (likely(m[0].word[0] == low && m[0].word[1] == high))
+		return &m[0].insn;
+	if (m[1].word[0] == low && m[1].word[1] == high)
+		return &m[1].insn;
+	return NULL;
+}
+
+static noinline const struct insn *walk_and_look_up(struct vcpu *v, const struct slot_set *set,
+						    uint64_t cr3)
+{
+	return fetch_walk(v, set, cr3, v->rip) ? look_up(v, fetch_view_of(v, v->rip)) : NULL;
+}
+
 const struct insn *fetch_insn(struct vcpu *v, const struct slot_set *set, uint64_t cr3)
 {
 	const struct fetch_view *f = fetch_view_of(v, v->rip);
-	const struct insn_memo *m = insn_memo(v);
-	uint64_t offset = v->rip & ~PAGE_MASK;
-	const volatile code_word *code;
 
-	if (unlikely(offset > PAGE_SIZE - sizeof(m->word)))
-		return NULL;
-	if (unlikely(!fetch_in_view(f, set, cr3, v->rip)) && !fetch_walk(v, set, cr3, v->rip))
-		return NULL;
-	code = (const volatile code_word *)(f->page + offset);
-	if (m->word[0] != code[0])
-		return NULL;
-	if (m->word[1] != ((code[1] & BITS(55, 0)) | (INSN_64 + 1ull) << 56))
-		return NULL;
-	return &m->insn;
+	if (likely(fetch_in_view(f, set, cr3, v->rip)))
+		return look_up(v, f);
+	return walk_and_look_up(v, set, cr3);
 }
 
 bool fetch_leads_to(struct vcpu *v, const struct slot_set *set, const struct fetch_tables *t,

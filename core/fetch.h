@@ -27,6 +27,12 @@ bool fetch_leads_to(struct vcpu *v, const struct slot_set *set, const struct fet
 /* Show nothing, after the slots have changed and before the guest is entered again. No section. */
 void fetch_forget(struct vcpu *v);
 
+/* Where the instruction at RIP is kept, if it is: FETCH_INSN_WAYS of them. */
+static inline struct insn_memo *fetch_insn_set(struct vcpu *v)
+{
+	return v->fetch.insn[v->rip * 0x9e3779b97f4a7c15 >> 60];
+}
+
 static inline struct fetch_view *fetch_view_of(struct vcpu *v, uint64_t gla)
 {
 	return &v->fetch.code[gla >> PAGE_SHIFT & (FETCH_CODE - 1)];

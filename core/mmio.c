@@ -55,14 +55,13 @@ static uint64_t ones(uint8_t size)
 static const struct io_region *owner(const struct mmio *m, gpa_t gpa, uint8_t size)
 {
 	const struct io_region *r = m->region;
-	uint64_t offset = r ? gpa.v - r->base : 0;
+	uint64_t offset = gpa.v - r->base;
 
-	return r && offset < r->size && r->size - offset >= size ? r : NULL;
+	return offset < r->size && r->size - offset >= size ? r : NULL;
 }
 
-static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
+static noinline uint64_t read_elsewhere(struct mmio *m, gpa_t gpa, uint8_t size)
 {
-	const struct io_region *r;
 	struct guest *g = m->v->guest;
 	uint64_t value = ~0ull;
 
@@ -71,13 +70,34 @@ static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
 	if (m->in_slot && guest_read(g, gpa, &value, size) == OK)
 		return value & ones(size);
 	spin_lock(&g->lock);
-	r = owner(m, gpa, size);
-	if (r)
-		value = r->ops->read(m->v, r->dev, (uint32_t)(gpa.v - r->base), size);
-	else
-		io_count_unowned(&g->io, gpa.v, true);
+	io_count_unowned(&g->io, gpa.v, true);
 	spin_unlock(&g->lock);
-	return value & ones(size);
+	return ones(size);
+}
+
+static uint64_t device_read(struct mmio *m, gpa_t gpa, uint8_t size)
+{
+	const struct io_region *r = NULL;
+	struct guest *g = m->v->guest;
+	uint64_t value = 0;
+
+	if (likely(m->region)) {
+		spin_lock(&g->lock);
+		r = owner(m, gpa, size);
+		if (likely(r))
+			value = r->ops->read(m->v, r->dev, (uint32_t)(gpa.v - r->base), size);
+		spin_unlock(&g->lock);
+	}
+	return likely(r) ? value & ones(size) : read_elsewhere(m, gpa, size);
+}
+
+static noinline void write_elsewhere(struct mmio *m, gpa_t gpa)
+{
+	struct guest *g = m->v->guest;
+
+	spin_lock(&g->lock);
+	io_count_unowned(&g->io, gpa.v, true);
+	spin_unlock(&g->lock);
 }
 
 static void device_write(struct mmio *m, gpa_t gpa, uint8_t size, uint64_t value)
@@ -90,13 +110,17 @@ static void device_write(struct mmio *m, gpa_t gpa, uint8_t size, uint64_t value
 			vlapic_page_write(m->v, gpa.v & ~PAGE_MASK, (uint32_t)value);
 		return;
 	}
+	if (unlikely(!m->region)) {
+		write_elsewhere(m, gpa);
+		return;
+	}
 	spin_lock(&g->lock);
 	r = owner(m, gpa, size);
 	if (r)
 		r->ops->write(m->v, r->dev, (uint32_t)(gpa.v - r->base), size, value & ones(size));
-	else
-		io_count_unowned(&g->io, gpa.v, true);
 	spin_unlock(&g->lock);
+	if (unlikely(!r))
+		write_elsewhere(m, gpa);
 	(void)vpci_finish(g);
 }
 
@@ -298,12 +322,17 @@ static bool is_ours(struct mmio *m, const struct fetched *f)
 static void carry_out(struct mmio *m)
 {
 	const struct insn *i = m->insn;
-	uint64_t mem = 0;
+	uint64_t *gpr = m->v->gpr, mem;
 
-	if (emulate_reads(i))
+	if (i->kind == INSN_LOAD) {
+		emulate_load(i, gpr, device_read(m, m->exit->gpa, i->size));
+	} else if (i->kind == INSN_STORE) {
+		device_write(m, m->exit->gpa, i->size, emulate_store(i, gpr));
+	} else {
 		mem = device_read(m, m->exit->gpa, i->size);
-	if (emulate(i, m->v->gpr, &m->v->rflags, &mem))
-		device_write(m, m->exit->gpa, i->size, mem);
+		if (emulate(i, gpr, &m->v->rflags, &mem))
+			device_write(m, m->exit->gpa, i->size, mem);
+	}
 	skip(m);
 }
 

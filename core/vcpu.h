@@ -177,9 +177,10 @@ struct device_memo {
  * nothing that the guest changes goes unseen, whether it flushes a TLB or not.
  */
 #define FETCH_LEVELS    4
-#define FETCH_CODE      4 /* views of code, by the page's number */
+#define FETCH_CODE      8 /* views of code, by the page's number */
 #define FETCH_DATA      2 /* and of operands */
-#define FETCH_INSNS     8
+#define FETCH_INSN_SETS 16
+#define FETCH_INSN_WAYS 2
 #define FETCH_KEY_VALID 1ull
 
 struct fetch_view {
@@ -197,8 +198,9 @@ struct fetch_view {
 
 struct fetch_cache {
 	struct fetch_view code[FETCH_CODE], data[FETCH_DATA];
-	struct insn_memo insn[FETCH_INSNS];
-	bool shown; /* a window may show something */
+	struct insn_memo insn[FETCH_INSN_SETS][FETCH_INSN_WAYS];
+	uint8_t turn; /* which of a set's is replaced next */
+	bool shown;   /* a window may show something */
 };
 
 /* The vCPU's page tables, and whether it is at privilege level 3. */
@@ -254,12 +256,6 @@ struct vcpu_start {
 	uint16_t gdt_limit;
 	uint8_t sipi_vector; /* CS:IP = vector << 8 : 0 */
 };
-
-/* Where the instruction at RIP would have been kept. */
-static inline struct insn_memo *insn_memo(struct vcpu *v)
-{
-	return &v->fetch.insn[(v->rip ^ v->rip >> 3) % FETCH_INSNS];
-}
 
 #define for_each_vcpu(g, v, i) for ((i) = 0; (i) < (g)->vcpu_count && ((v) = (g)->vcpus[i]); (i)++)
 

@@ -27,6 +27,15 @@
 #define RTE_READ_ONLY  (RTE_STATUS | RTE_REMOTE_IRR)
 #define RTE_WRITABLE   (0x1ffffull | 0xff00000000000000ull)
 
+/* EOIs ask without the guest's lock whether there is anything to end. */
+static void set_rte(struct vioapic *io, unsigned pin, uint64_t rte)
+{
+	uint32_t bit = rte & RTE_REMOTE_IRR ? 1u << pin : 0;
+
+	io->rte[pin] = rte;
+	__atomic_store_n(&io->unended, (io->unended & ~(1u << pin)) | bit, __ATOMIC_RELAXED);
+}
+
 static void deliver(struct vioapic *io, unsigned pin)
 {
 	uint64_t rte = io->rte[pin];
@@ -34,7 +43,7 @@ static void deliver(struct vioapic *io, unsigned pin)
 
 	io->latched &= ~(1u << pin);
 	if ((rte & RTE_LEVEL) && (mode == APIC_DM_FIXED || mode == APIC_DM_LOWEST))
-		io->rte[pin] |= RTE_REMOTE_IRR;
+		set_rte(io, pin, rte | RTE_REMOTE_IRR);
 	io->ops->deliver(io->ctx, rte >> 56, rte & RTE_LOGICAL, mode, rte & RTE_VECTOR);
 }
 
@@ -88,7 +97,7 @@ static void write_rte(struct vioapic *io, unsigned pin, bool high, uint32_t valu
 	rte = (rte & RTE_WRITABLE & ~RTE_READ_ONLY) | (old & RTE_REMOTE_IRR);
 	if (!(rte & RTE_LEVEL))
 		rte &= ~RTE_REMOTE_IRR;
-	io->rte[pin] = rte;
+	set_rte(io, pin, rte);
 	reconsider(io, pin);
 }
 
@@ -129,19 +138,9 @@ void vioapic_eoi(struct vioapic *io, uint8_t vector)
 
 		if (!(rte & RTE_LEVEL) || (rte & RTE_VECTOR) != vector)
 			continue;
-		io->rte[pin] &= ~RTE_REMOTE_IRR;
+		set_rte(io, pin, rte & ~RTE_REMOTE_IRR);
 		reconsider(io, pin);
 	}
-}
-
-bool vioapic_needs_eoi(const struct vioapic *io)
-{
-	uint64_t any = 0;
-	unsigned pin;
-
-	for (pin = 0; pin < VIOAPIC_PINS; pin++)
-		any |= io->rte[pin];
-	return (any & RTE_REMOTE_IRR) && !io->has_ended;
 }
 
 uint32_t vioapic_read(struct vioapic *io, uint32_t offset)
@@ -180,7 +179,7 @@ void vioapic_reset(struct vioapic *io)
 	io->latched = 0;
 	io->has_ended = false;
 	for (pin = 0; pin < VIOAPIC_PINS; pin++)
-		io->rte[pin] = RTE_MASKED;
+		set_rte(io, pin, RTE_MASKED);
 }
 
 void vioapic_init(struct vioapic *io, const struct vioapic_ops *ops, void *ctx)

@@ -48,6 +48,7 @@ struct vioapic {
 	uint32_t lines;   /* input level, one bit per pin */
 	uint32_t latched; /* edges that came while the pin was masked */
 	bool has_ended;   /* the guest has used the EOI register */
+	uint32_t unended; /* the pins whose remote IRR is set */
 	uint64_t rte[VIOAPIC_PINS];
 };
 
@@ -58,7 +59,10 @@ void vioapic_reset(struct vioapic *io); /* power-on state; the lines keep their 
 void vioapic_set_line(struct vioapic *io, unsigned pin, bool level);
 
 /* A level interrupt has been sent, and the guest has not shown that it will use the EOI register. */
-bool vioapic_needs_eoi(const struct vioapic *io);
+static inline bool vioapic_needs_eoi(const struct vioapic *io)
+{
+	return __atomic_load_n(&io->unended, __ATOMIC_RELAXED) && !io->has_ended;
+}
 
 /* The guest has sent an EOI for the vector to one of its local APICs. */
 void vioapic_eoi(struct vioapic *io, uint8_t vector);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/fetch.h"
 #include "core/guest.h"
 #include "core/hvm.h"
 #include "core/hw.h"
@@ -390,7 +391,7 @@ static uint64_t linear_rip(const struct vcpu *v, const struct vcpu_paging *s)
 /* And keep it, for fetch_insn(). */
 enum status walk_decode(struct vcpu *v, enum insn_mode mode, struct fetched *f)
 {
-	struct insn_memo *m = insn_memo(v);
+	struct insn_memo *m = &fetch_insn_set(v)[v->fetch.turn++ % FETCH_INSN_WAYS];
 	enum status status;
 
 	f->insn = &m->insn;

@@ -7,7 +7,7 @@
 
 /* Every second page, so that running over the end of one faults. */
 #define STRIDE     2u
-#define CORE_PAGES 64u
+#define CORE_PAGES 128u
 
 _Static_assert(STRIDE *WINDOW_COUNT <= CORE_PAGES, "a core's windows");
 _Static_assert(512 % CORE_PAGES == 0, "the entries of a core lie in one table");
