@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The results as tables, for a terminal and for docs/performance.md."""
+import re
+
 import goals
 import keys
 
@@ -65,6 +67,7 @@ def goal_rows(results):
 
 def sections(results):
     found = [
+        goal_rows(results),
         round_trips(results),
         by_env(results, "Steady state", keys.STEADY),
         by_env(results, "Boot, instructions", keys.BOOT),
@@ -73,13 +76,12 @@ def sections(results):
                keys.NX),
         by_env(results, "Memory, bytes", keys.MEMORY),
         lines_of_code(results),
-        goal_rows(results),
     ]
     return [s for s in found if s[2]]
 
 
 def is_number(cell):
-    return cell[:1].isdigit() or cell.startswith(("+", "-", "∞"))
+    return bool(re.fullmatch(r"[+-]?[0-9,.]+( \(short\))?|∞", cell))
 
 
 def text(found):
