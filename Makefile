@@ -479,7 +479,7 @@ bench-mm-baseline: $(BENCH_MM)/counts ## make today's counts the ones to compare
 # Tests and checks
 #
 ALL_C := $(sort $(wildcard $(HV_DIRS:%=%/*.[ch]) boot/*.[ch] include/*.h lib/*.[ch] \
-	tests/host/*.[ch] tests/bench/mm/*.[ch] tests/bench/guest/*.[ch] tests/bench/kvm/*.[ch] tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
+	tests/host/*.[ch] tests/bench/mm/*.[ch] tests/bench/guest/*.[ch] tests/bench/kvm/*.[ch] tests/bench/boot/*.c tests/guests/*.[ch] tests/guests/lib/*.[ch] tools/*.c))
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY   ?= clang-tidy-14
 FILE_LIMIT   := 262144

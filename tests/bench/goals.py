@@ -102,7 +102,8 @@ def judge_slots(results, host):
 
 
 def judge_flat(results, host):
-    found = [n for n in (slot_cost(results, host, "lamina", size) for size in keys.SIZES) if n is not None]
+    found = [n for n in (slot_cost(results, host, "lamina", size) for size in keys.SIZES)
+             if n is not None]
     if len(found) < 2:
         return None, ""
     return (max(found) <= min(found) * (1 + FLAT),
@@ -126,8 +127,8 @@ EVERYWHERE = (
     ("no exit of a busy kernel", lambda r, h: judge_exits(r, h, "busy")),
     ("no instruction more than bare to deliver an interrupt", judge_interrupt),
     (f"a kernel's boot to init at most {BOOT:.0%} more than bare", judge_boot),
-    (f"small slot deleted, created, {max(keys.SIZES)} MiB touched again: at most 1/{SLOT_RATIO} of KVM's",
-     judge_slots),
+    (f"small slot deleted, created, {max(keys.SIZES)} MiB touched again: at most 1/{SLOT_RATIO} of "
+     "KVM's", judge_slots),
     ("the same whatever the guest's size", judge_flat),
     (f"at most {PER_GUEST >> 20} MiB for a guest, besides its tables", judge_guest),
 )

@@ -11,7 +11,8 @@ GOAL, INK, FAINT, STRIPE = "#b3261e", "#222222", "#dddddd", "#f6f7f8"
 LABELS, PANEL, GAP, MARGIN = 190, 440, 40, 24  # pixels across
 BAR, SPACE, HEAD, FOOT = 11, 12, 96, 62        # and down
 STYLE = (f"text{{font-family:'DejaVu Sans',Verdana,sans-serif;font-size:12px;fill:{INK}}}"
-         ".small{font-size:10px;paint-order:stroke;stroke:white;stroke-width:3px}.title{font-size:19px;font-weight:bold}"
+         ".small{font-size:10px;paint-order:stroke;stroke:white;stroke-width:3px}"
+         ".title{font-size:19px;font-weight:bold}"
          ".panel{font-size:14px;font-weight:bold}.note{fill:#555555;stroke:none}")
 
 

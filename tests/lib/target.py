@@ -36,7 +36,7 @@ class Test:
 
 def target(hosts=("qemu", "bochs"), bench=False, limit=240, iommus=(), **options):
     """Make a test of a function, once for each host. `options` are given to every machine that it
-    boots; bench: not a test but a measurement, run by `make bench` only; limit: seconds that one
+    boots; bench: not a test but a measurement, run by `make bench-iommu` only; limit: seconds that one
     machine may live; iommus: instead of the hosts, QEMU with each of these."""
     def decorate(function):
         module = function.__module__.rpartition(".")[2]
