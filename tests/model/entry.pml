@@ -4,8 +4,8 @@
  * core's plain stores wait in a queue of its own; loads are in order; locked instructions and
  * fences empty the queue first).
  *
- * Follows core/vcpu.c (vcpu_before_entry, serve, leave), core/mm_host.c, x86/nmi.h and the order of
- * steps of tdp_commit() and of a zap. The guest has one page, cores 0 .. NC-1 run it. Core NC, the
+ * Follows core/vcpu.c (vcpu_before_entry, serve, leave), core/mm_host.c, x86/nmi.h, the quick exits of
+ * vmx/vmx_quick.c and svm/svm_exit.c, and the order of steps of tdp_commit() and of a zap. The guest has one page, cores 0 .. NC-1 run it. Core NC, the
  * monitor's, and core 0 between an exit and the next entry change the layout.
  *
  * Checked: a core in guest mode uses what the layout says at that moment (frame), never what it
@@ -311,6 +311,7 @@ again:
 	fi;
 #endif
 
+last_look:
 	/* The last look at nmi_pending and VM entry: a restart region, so that no NMI comes between. */
 #ifdef BUG_NO_RESTART_REGION
 	if
@@ -341,6 +342,16 @@ end_guest:
 		goto again
 	:: atomic { left > 0 -> left--; guest_mode[me] = false };
 		break
+	/* A quick exit: still said to be in the guest, and only the last look on the way back. */
+	:: atomic { left > 0 -> left--; guest_mode[me] = false };
+#ifdef BUG_QUICK_EXIT_SAYS_OUTSIDE
+		END_WAIT(me, in_guest[me], V_IN_GUEST, false);
+#endif
+#ifdef BUG_QUICK_EXIT_WITHOUT_LAST_LOOK
+		guest_mode[me] = true
+#else
+		goto last_look
+#endif
 	od;
 
 	END_WAIT(me, in_guest[me], V_IN_GUEST, false); /* vcpu_exit_begin() */
