@@ -6,6 +6,7 @@ Writes BUILD/bench/results.json and results.svg and prints the table. With -k on
 measurements are made; the others stay as they were in results.json. docs/performance.md says how.
 """
 import argparse
+import collections
 import concurrent.futures
 import json
 import os
@@ -64,14 +65,31 @@ def merge(results, host, measured):
         results["results"].setdefault(host, {}).setdefault(env, {}).update(values)
 
 
-def run_lane(host, tests, args, report, results, lock):
-    for test in tests:
+class Queue:
+    """Measurements for two workers. Each begins with an emulator of its own, so that the report is
+    in order, and then helps the other one from the end."""
+
+    def __init__(self, tests):
+        self.lanes = {host: collections.deque(t for t in tests if t.host == host)
+                      for host in keys.HOSTS}
+        self.lock = threading.Lock()
+
+    def take(self, host):
+        with self.lock:
+            if self.lanes[host]:
+                return self.lanes[host].popleft()
+            longest = max(self.lanes.values(), key=len)
+            return longest.pop() if longest else None
+
+
+def work(host, queue, args, report, results):
+    while test := queue.take(host):
         outcome = target.run(test, args.build, report.folder)
         report.add(outcome)
-        with lock:
+        with queue.lock:
             if outcome.outcome == FAIL:
                 results["failed"].append(test.name)
-            merge(results, host, measure.taken.pop(test.name, {}))
+            merge(results, test.host, measure.taken.pop(test.name, {}))
             save(args.build, results)
 
 
@@ -131,14 +149,13 @@ def stored(args):
 
 def measure_all(args, tests, results):
     report = Report(os.path.join(os.path.abspath(args.build), "bench", "logs"))
-    lock = threading.Lock()
     merge(results, "build", measure.sources_and_image(args.build))
-    # One QEMU and one Bochs at a time: two cores' worth of work.
+    queue = Queue(tests)
+    # What is counted does not depend on how busy this machine is: two cores' worth of work.
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(keys.HOSTS)) as pool:
-        lanes = [pool.submit(run_lane, host, [t for t in tests if t.host == host], args, report,
-                             results, lock) for host in keys.HOSTS]
-        for lane in lanes:
-            lane.result()
+        for worker in [pool.submit(work, host, queue, args, report, results)
+                       for host in keys.HOSTS]:
+            worker.result()
     return 1 if results["failed"] else 0
 
 
