@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The same payload under KVM of a stock Linux kernel, and such a kernel as KVM's guest."""
+import dataclasses
 import re
 
 from lib.kvmhost import Vm, boot_kvm, marks, results
@@ -21,9 +22,12 @@ def counted(lab, lines, wanted=None):
 
 @measurement()
 def round_trips(lab):
-    host = boot_kvm(lab, [Vm(memory=128, cmdline=f"fault={FAULTS:#x},{FAULT_BYTES:#x}")],
-                    **options(lab))
-    return {"kvm": counted(lab, host.vm())}
+    """On Bochs once more without a loop that CPUs with current microcode do not need."""
+    vms = [Vm(memory=128, cmdline=f"fault={FAULTS:#x},{FAULT_BYTES:#x}")]
+    if lab.host == "bochs":
+        vms.append(dataclasses.replace(vms[0], words=["set=kvm_intel.vmentry_l1d_flush=never"]))
+    host = boot_kvm(lab, vms, **options(lab))
+    return {env: counted(lab, host.vm()) for env, _ in zip(("kvm", "kvm_noflush"), vms)}
 
 
 @measurement(hosts=("bochs",))

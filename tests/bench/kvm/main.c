@@ -4,7 +4,7 @@
  *
  * Runs one VM after another. As the process with number 1 it prepares the machine first, and powers
  * it off afterwards; then the words are the lines of the file /words. Words of a
- * VM: kernel=FILE initrd=FILE cmdline=TEXT memory=MIB cpus=N huge prefault pit end=TEXT
+ * VM: kernel=FILE initrd=FILE cmdline=TEXT memory=MIB cpus=N huge prefault end=TEXT
  * set=MODULE.PARAMETER=VALUE (before it starts, and for good).
  */
 #include <errno.h>
@@ -109,8 +109,6 @@ static void parse_word(struct options *o, const char *word)
 		o->huge = true;
 	else if (!strcmp(word, "prefault"))
 		o->prefault = true;
-	else if (!strcmp(word, "pit"))
-		o->pit = true;
 	else
 		fail("unknown word '%s'", word);
 }

@@ -117,6 +117,7 @@ void *run_vcpu(void *vcpu)
 {
 	struct vm_cpu *c = vcpu;
 	struct vm *vm = c->vm;
+	int result;
 
 	pin(c->index);
 	pthread_mutex_lock(&vm->lock);
@@ -124,10 +125,13 @@ void *run_vcpu(void *vcpu)
 		vm->start_tsc = tsc_now();
 	while (!vm->ended) {
 		pthread_mutex_unlock(&vm->lock);
-		if (ioctl(c->fd, KVM_RUN, 0) && errno != EINTR && errno != EAGAIN)
+		result = ioctl(c->fd, KVM_RUN, 0);
+		/* EAGAIN: it waited for its INIT or SIPI, and got it. */
+		if (result && errno != EINTR && errno != EAGAIN)
 			fail("KVM_RUN");
 		pthread_mutex_lock(&vm->lock);
-		handle_exit(c);
+		if (!result)
+			handle_exit(c);
 	}
 	pthread_mutex_unlock(&vm->lock);
 	return NULL;

@@ -121,16 +121,12 @@ static void add_vcpu(struct vm *vm, unsigned int index)
 
 void vm_create(struct vm *vm)
 {
-	const struct kvm_pit_config pit = { 0 };
-
 	vm->kvm = checked(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	vm->run_size = (size_t)checked(ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "mmap size");
 	vm->fd = checked(ioctl(vm->kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	vm->stats = checked(ioctl(vm->fd, KVM_GET_STATS_FD, 0), "KVM_GET_STATS_FD");
 	checked(ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_GPA), "KVM_SET_TSS_ADDR");
 	checked(ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
-	if (vm->opt.pit)
-		checked(ioctl(vm->fd, KVM_CREATE_PIT2, &pit), "KVM_CREATE_PIT2");
 	add_memory(vm);
 	add_eventfd(vm);
 	for (unsigned int i = 0; i < vm->opt.cpus; i++)

@@ -34,7 +34,6 @@ struct options {
 	unsigned int cpus;
 	bool huge;     /* the RAM may be huge pages of the host; else it must not */
 	bool prefault; /* the host's pages are there before the start */
-	bool pit;
 	const char
 		*end; /* the VM ends with the first line that begins so; NULL: when it powers off */
 };
