@@ -111,8 +111,11 @@ def judge_flat(results, host):
 
 
 def judge_image(results, _):
-    n = results.get("results", {}).get("build", {}).get("image", {}).get("file")
-    return None if n is None else n <= IMAGE, "" if n is None else f"{n / 1024:.0f} KiB"
+    sizes = results.get("results", {}).get("build", {}).get("image", {})
+    n = sizes.get("file")
+    return None if n is None else n <= IMAGE, "" if n is None else \
+        f"{n / 1024:.0f} KiB, the hypervisor in it packed; that alone, unpacked: " \
+        f"{sizes.get('hypervisor', 0) / 1024:.0f} KiB"
 
 
 def judge_guest(results, host):
