@@ -25,7 +25,7 @@ def check_jitter(results, prefix):
     assert least <= average <= most and share <= most, results
 
 
-@target(limit=240)
+@target(limit=400)
 def reports_everything(lab):
     base, size = 8 * MIB, 8 * MIB
     options = {"icount": ICOUNT} if lab.host == "qemu" else {}
