@@ -17,7 +17,10 @@ enum vmx_entry_kind vmx_prepare_entry(struct vcpu *v)
 {
 	struct vmx_vcpu *hw = vmx_of(v);
 
-	if (!vcpu_before_entry(v))
+	/* What vcpu_before_entry() looks at, in the order in which it does. */
+	if ((unlikely(v->exit_tsc >= v->due) || unlikely(v->cpu->nmi_pending) ||
+	     !vcpu_may_enter(v)) &&
+	    !vcpu_before_entry(v))
 		return VMX_LEAVE;
 	/* After that look, so that logs which begin while the core is held find their list. */
 	if (unlikely(vmx_pml_wanted(v) != hw->pml_on))
