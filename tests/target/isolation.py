@@ -109,6 +109,22 @@ def guests_that_exit_as_fast_as_they_can(lab):
     misbehave(lab, ["exit-storm", "nmi-storm", "ipi-storm"])
 
 
+@target(limit=120)
+def a_guest_that_only_makes_quick_exits_is_held_and_flushed(lab):
+    """Its core never says that it is outside by itself: each of these waits for an NMI's effect."""
+    m = lab.boot([Guest("one", "terminal", cores=0),
+                  Guest("storm", "hostile", cores=1, cmdline="exit-storm")], lamina={"spare": "1M"})
+    counts = []
+    for _ in range(5):
+        m.monitor("zap storm slot; add storm 50000000 4K; remove storm 50000000", timeout=30)
+        m.monitor("zap storm 0; pause storm", timeout=30)
+        assert "cpuid" in m.monitor("regs storm 0").split("last exits")[1]
+        m.monitor("resume storm")
+        counts.append(exits(m, "storm")["cpuid"])
+    assert counts == sorted(set(counts)), counts
+    lab.note(f"{counts[-1]} quick exits meanwhile")
+
+
 @target(hosts=("bochs",), limit=120)
 def debug_exception_that_raises_itself(lab):
     """QEMU 7.2 with TCG fails an assertion of its own."""
