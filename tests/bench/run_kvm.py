@@ -12,6 +12,7 @@ import keys
 
 FAULTS, FAULT_BYTES = 0x4000000, 0x400000
 SECONDS = 4  # of the guest's clock, idle, then busy
+LIMIT = 900  # seconds, for a busy machine; alone it takes a tenth to a fifth of that
 
 
 def counted(lab, lines, wanted=None):
@@ -20,7 +21,7 @@ def counted(lab, lines, wanted=None):
     return {key: instructions(lab, n) for key, n in found.items() if not wanted or key in wanted}
 
 
-@measurement()
+@measurement(limit=LIMIT)
 def round_trips(lab):
     """On Bochs once more without a loop that CPUs with current microcode do not need."""
     vms = [Vm(memory=128, cmdline=f"fault={FAULTS:#x},{FAULT_BYTES:#x}")]
@@ -30,7 +31,7 @@ def round_trips(lab):
     return {env: counted(lab, host.vm()) for env, _ in zip(("kvm", "kvm_noflush"), vms)}
 
 
-@measurement(hosts=("bochs",))
+@measurement(hosts=("bochs",), limit=LIMIT)
 def two_cores(lab):
     """Under QEMU's icount Linux does not start a second CPU."""
     host = boot_kvm(lab, [Vm(cpus=2, cmdline="other=1")], cores=2, **options(lab))
@@ -41,7 +42,7 @@ def slots_of(mib, huge):
     return Vm(memory=mib, huge=huge, cmdline=f"touch={FIRST:#x},{mib * MIB - FIRST:#x}")
 
 
-@measurement()
+@measurement(limit=LIMIT)
 def small_slot(lab):
     """Memory of the host in 4 KiB pages, then in huge ones."""
     kinds = [(mib, huge) for huge in (False, True) for mib in keys.SIZES]
@@ -55,7 +56,7 @@ def small_slot(lab):
     return {"kvm": taken}
 
 
-@measurement(hosts=("bochs",))
+@measurement(hosts=("bochs",), limit=LIMIT)
 def code_in_large_pages(lab):
     """KVM does it because this CPU does not say that it is free of the iTLB multihit erratum. The
     action `recover` makes KVM merge at once what it otherwise merges within an hour."""
@@ -67,7 +68,7 @@ def code_in_large_pages(lab):
     return {"kvm": {key: n for key, n in found.items() if key.startswith("nx_")}}
 
 
-@measurement()
+@measurement(limit=LIMIT)
 def a_stock_kernel(lab):
     line = LINE.format(khz=KHZ[lab.host])
     memory = int(MEMORY.rstrip("M"))

@@ -105,7 +105,7 @@ class KvmHost:
     def expect(self, pattern, timeout=60.0):
         return self.console.expect(pattern, timeout * SPEED[self.host])
 
-    def vm(self, timeout=100.0):
+    def vm(self, timeout=200.0):
         """All lines of the next VM, once it has ended; the first says with what TSC it started."""
         self.expect(r"vmm: start ", timeout)
         start = self.console.mark
