@@ -494,8 +494,11 @@ static const struct io_region *find_region(struct guest *g, const struct tdp_fau
 
 static noinline void fault_exit(struct vcpu *v, const struct tdp_exit *e)
 {
-	struct tdp_fault fault = { .gpa = e->gpa, .access = access_of(e) };
+	struct tdp_fault fault;
 
+	/* The rest is output. */
+	fault.gpa = e->gpa;
+	fault.access = access_of(e);
 	switch (tdp_fault(&v->guest->tdp, &fault)) {
 	case TDP_FIXED:
 	case TDP_SPURIOUS:

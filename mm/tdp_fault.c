@@ -97,70 +97,107 @@ enum status tdp_populate(struct tdp *t, gfn_t start, uint64_t npages)
 	return status;
 }
 
-/*
- * What the slots say about a fault, without the lock: faults on emulated devices, the only ones of
- * the steady state, end here. TDP_FIXED: the access is legal, look at the tables.
- */
-static enum tdp_result classify(struct tdp *t, struct tdp_fault *fault, uint64_t *version)
+/* What a slot, or its absence, says about a fault. TDP_FIXED: the access is legal. */
+static enum tdp_result judge(const struct slot *s, struct tdp_fault *fault)
 {
-	const struct slot_set *set;
-	const struct slot *s;
-
-	mm_read_begin();
-	set = tdp_slots(t);
-	*version = set->version;
-	s = slot_find(set, gpa_to_gfn(fault->gpa));
-	fault->has_slot = s;
-	if (s)
-		fault->slot = *s;
-	mm_read_end();
-
-	if (!fault->has_slot || fault->slot.kind == SLOT_EMULATED)
+	if (!s || s->kind == SLOT_EMULATED)
 		return TDP_MMIO;
-	if ((fault->slot.access & fault->access) == fault->access)
+	if ((s->access & fault->access) == fault->access)
 		return TDP_FIXED;
-	if (fault->access & ACCESS_W && !(fault->slot.access & ACCESS_W))
+	if (fault->access & ACCESS_W && !(s->access & ACCESS_W))
 		return TDP_MMIO;
 	fault->error = ERR_DENIED;
 	return TDP_ERROR;
 }
 
-bool tdp_find_leaf(const struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf)
+/* What a fault is about: valid as long as the slots have that version. */
+struct place {
+	uint64_t gfn;
+	const struct slot *slot;
+	uint64_t version;
+};
+
+/*
+ * What the slots say about a fault, without the lock: faults on emulated devices, the only ones of
+ * the steady state, end here. TDP_FIXED: look at the tables.
+ */
+static enum tdp_result classify(struct tdp *t, struct tdp_fault *fault, struct place *p)
+{
+	const struct slot_set *set;
+	enum tdp_result result;
+
+	p->gfn = gpa_to_gfn(fault->gpa).v;
+	mm_read_begin();
+	set = tdp_slots(t);
+	p->version = set->version;
+	p->slot = slot_find(set, GFN(p->gfn));
+	result = judge(p->slot, fault);
+	fault->has_slot = p->slot;
+	if (p->slot && result != TDP_FIXED)
+		fault->slot = *p->slot;
+	mm_read_end();
+	return result;
+}
+
+/* Where a walk ends: the first entry that points to no table. False: beyond what tables translate. */
+static bool find_end(const struct tdp_view *w, uint64_t gfn, struct tdp_leaf *end)
 {
 	uint64_t *table = w->root;
 
-	if (gfn >= tdp_limit(w))
+	if (unlikely(gfn >= tdp_limit(w)))
 		return false;
 	for (unsigned level = w->format->levels;; level--) {
 		uint64_t *entry = &table[spte_index(gfn, level)];
 		uint64_t value = tdp_read_entry(entry);
 
-		if (spte_is_leaf(w->format, value, level)) {
-			*leaf = (struct tdp_leaf){ entry, value, level };
+		if (!spte_is_table(w->format, value, level)) {
+			*end = (struct tdp_leaf){ entry, value, level };
 			return true;
 		}
-		if (!spte_is_table(w->format, value, level))
-			return false;
 		table = tdp_child(w, value);
 	}
 }
 
+bool tdp_find_leaf(const struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf)
+{
+	return find_end(w, gfn, leaf) && spte_is_leaf(w->format, leaf->value, leaf->level);
+}
+
+/*
+ * Most faults find an empty entry that a leaf of their slot fills, with all of its rights. False: it
+ * takes more.
+ */
+static bool map_at_once(struct tdp_view *w, const struct place *p, const struct tdp_leaf *end)
+{
+	const struct spte_format *f = w->format;
+	uint64_t base = ALIGN_DOWN(p->gfn, spte_span(end->level)), value;
+
+	if (end->value != SPTE_EMPTY ||
+	    tdp_slot_shape(w, p->slot, base, end->level, &value) != TDP_SHAPE_LEAF ||
+	    (value & f->access_mask) != f->access[p->slot->access & f->rights])
+		return false;
+	tdp_set_entry(w, end->entry, end->level, value, TDP_FILL);
+	return true;
+}
+
 /* With the lock held, and the slot set of the decision still the current one. */
-static enum status map_fault(struct tdp *t, struct tdp_fault *fault, enum tdp_result *result)
+static enum status map_fault(struct tdp *t, struct tdp_fault *fault, const struct place *p,
+			     enum tdp_result *result)
 {
 	struct tdp_view *w = &t->view[TDP_CPU];
-	uint64_t gfn = gpa_to_gfn(fault->gpa).v;
-	struct tdp_leaf leaf;
+	struct tdp_leaf leaf = { 0 };
 	unsigned missing;
 	enum status s;
 
 	*result = TDP_FIXED;
-	if (!tdp_find_leaf(w, gfn, &leaf)) {
-		s = tdp_fill(w, (struct gfn_range){ gfn, gfn + 1 });
+	if (find_end(w, p->gfn, &leaf) && likely(map_at_once(w, p, &leaf)))
+		return OK;
+	if (!spte_is_leaf(w->format, leaf.value, leaf.level)) {
+		s = tdp_fill(w, (struct gfn_range){ p->gfn, p->gfn + 1 });
 		if (s)
 			return s;
-		if (!tdp_find_leaf(w, gfn, &leaf))
-			panic("no leaf for gfn %#llx after a fill", (unsigned long long)gfn);
+		if (!tdp_find_leaf(w, p->gfn, &leaf))
+			panic("no leaf for gfn %#llx after a fill", (unsigned long long)p->gfn);
 	} else {
 		*result = TDP_SPURIOUS;
 	}
@@ -175,20 +212,20 @@ static enum status map_fault(struct tdp *t, struct tdp_fault *fault, enum tdp_re
 	*result = TDP_FIXED;
 	s = OK;
 	if (missing & ACCESS_W)
-		s = tdp_log_grant(w, gfn, &leaf);
+		s = tdp_log_grant(w, p->gfn, &leaf);
 	if (!s && missing & ACCESS_X)
-		s = tdp_nx_grant(w, gfn, &leaf);
+		s = tdp_nx_grant(w, p->gfn, &leaf);
 	return s;
 }
 
 /* Once. TDP_ERROR if the budget has no page for what it takes. */
-static enum tdp_result try_map(struct tdp *t, struct tdp_fault *fault, uint64_t version)
+static enum tdp_result try_map(struct tdp *t, struct tdp_fault *fault, const struct place *p)
 {
 	enum tdp_result result = TDP_RETRY;
 
 	spin_lock(&t->lock);
-	if (t->slots->version == version) {
-		fault->error = map_fault(t, fault, &result);
+	if (t->slots->version == p->version) {
+		fault->error = map_fault(t, fault, p, &result);
 		if (fault->error)
 			result = TDP_ERROR;
 		else if (result == TDP_FIXED)
@@ -200,9 +237,9 @@ static enum tdp_result try_map(struct tdp *t, struct tdp_fault *fault, uint64_t 
 	return result;
 }
 
-static enum tdp_result resolve(struct tdp *t, struct tdp_fault *fault, uint64_t version)
+static enum tdp_result resolve(struct tdp *t, struct tdp_fault *fault, const struct place *p)
 {
-	enum tdp_result result = try_map(t, fault, version);
+	enum tdp_result result = try_map(t, fault, p);
 
 	if (result != TDP_ERROR)
 		return result;
@@ -213,7 +250,7 @@ static enum tdp_result resolve(struct tdp *t, struct tdp_fault *fault, uint64_t 
 	if (!spin_trylock(&t->layout_lock))
 		return TDP_RETRY;
 	tdp_reclaim(t);
-	result = try_map(t, fault, version);
+	result = try_map(t, fault, p);
 	spin_unlock(&t->layout_lock);
 	return result;
 }
@@ -222,17 +259,16 @@ static enum tdp_result resolve(struct tdp *t, struct tdp_fault *fault, uint64_t 
  * A fault on an emulated device whose MMIO entry a zap has taken away, or that never had one: the
  * next access finds it, if there is a page for it.
  */
-static void refill(struct tdp *t, const struct tdp_fault *fault, uint64_t version)
+static void refill(struct tdp *t, const struct place *p)
 {
 	struct tdp_view *w = &t->view[TDP_CPU];
-	uint64_t gfn = gpa_to_gfn(fault->gpa).v;
 	enum status unused_status;
 
 	if (!w->format->mmio)
 		return;
 	spin_lock(&t->lock);
-	if (t->slots->version == version)
-		unused_status = tdp_fill(w, (struct gfn_range){ gfn, gfn + 1 });
+	if (t->slots->version == p->version)
+		unused_status = tdp_fill(w, (struct gfn_range){ p->gfn, p->gfn + 1 });
 	(void)unused_status;
 	spin_unlock(&t->lock);
 }
@@ -240,14 +276,14 @@ static void refill(struct tdp *t, const struct tdp_fault *fault, uint64_t versio
 enum tdp_result tdp_fault(struct tdp *t, struct tdp_fault *fault)
 {
 	enum tdp_result result;
-	uint64_t version;
+	struct place p;
 
 	fault->error = OK;
-	result = classify(t, fault, &version);
+	result = classify(t, fault, &p);
 	if (result == TDP_FIXED)
-		result = resolve(t, fault, version);
+		result = resolve(t, fault, &p);
 	else if (fault->has_slot && fault->slot.kind == SLOT_EMULATED)
-		refill(t, fault, version);
+		refill(t, &p);
 	if (result == TDP_MMIO)
 		tdp_count(&t->stats.mmio);
 	else if (result == TDP_RETRY)

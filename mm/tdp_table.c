@@ -32,18 +32,13 @@ static unsigned leaf_access(const struct tdp_view *w, const struct slot *s, unsi
 	return access;
 }
 
-enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, uint64_t base,
-			 unsigned level, uint64_t *leaf)
+enum tdp_shape tdp_slot_shape(const struct tdp_view *w, const struct slot *s, uint64_t base,
+			      unsigned level, uint64_t *leaf)
 {
-	const struct slot *s = slot_next(set, GFN(base)), *end = set->slot + set->count;
 	uint64_t span = spte_span(level);
 	unsigned access;
 	pfn_t pfn;
 
-	while (s && s < end && !tdp_visible(w, s))
-		s++;
-	if (!s || s == end || s->base.v >= base + span)
-		return TDP_SHAPE_EMPTY;
 	if (s->base.v > base || slot_end(s) < base + span)
 		return TDP_SHAPE_TABLE;
 	pfn = slot_pfn(s, GFN(base));
@@ -59,6 +54,18 @@ enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, u
 	if (is_logged(w, s) && w->tdp->log_mode != TDP_LOG_WP)
 		*leaf &= ~w->format->dirty;
 	return TDP_SHAPE_LEAF;
+}
+
+enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, uint64_t base,
+			 unsigned level, uint64_t *leaf)
+{
+	const struct slot *s = slot_next(set, GFN(base)), *end = set->slot + set->count;
+
+	while (s && s < end && !tdp_visible(w, s))
+		s++;
+	if (!s || s == end || s->base.v >= base + spte_span(level))
+		return TDP_SHAPE_EMPTY;
+	return tdp_slot_shape(w, s, base, level, leaf);
 }
 
 static bool same_frame(const struct tdp_view *w, uint64_t a, uint64_t b)

@@ -35,6 +35,10 @@ enum tdp_shape {
 enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, uint64_t base,
 			 unsigned level, uint64_t *leaf);
 
+/* The same of a span of which the first slot that the view maps is known. */
+enum tdp_shape tdp_slot_shape(const struct tdp_view *w, const struct slot *s, uint64_t base,
+			      unsigned level, uint64_t *leaf);
+
 /* Why a live entry changes; tdp_set_entry() knows what each may do. */
 enum tdp_change {
 	TDP_FILL,     /* EMPTY to LEAF, TABLE or MMIO: needs no flush */
