@@ -39,6 +39,24 @@ static void test_find(void **state)
 	assert_null(io_find_port(&m, 0xffff, 2));
 }
 
+/* Who answered last is asked first, but only for what it has. */
+static void test_last(void **state)
+{
+	(void)state;
+	assert_int_equal(io_add_ports(&m, 0x100, 8, "a", &ops, NULL), OK);
+	assert_int_equal(io_add_ports(&m, 0x200, 8, "b", &ops, NULL), OK);
+	assert_string_equal(io_find_port(&m, 0x203, 1)->name, "b");
+	assert_string_equal(io_find_port(&m, 0x204, 4)->name, "b");
+	assert_null(io_find_port(&m, 0x205, 4));
+	assert_null(io_find_port(&m, 0x1ff, 1));
+	assert_null(io_find_port(&m, 0x208, 1));
+	assert_string_equal(io_find_port(&m, 0x100, 2)->name, "a");
+	assert_string_equal(io_find_port(&m, 0x207, 1)->name, "b");
+	io_remove_ports(&m, 0x200);
+	assert_null(io_find_port(&m, 0x207, 1));
+	assert_string_equal(io_find_port(&m, 0x107, 1)->name, "a");
+}
+
 static void test_overlap(void **state)
 {
 	(void)state;
@@ -115,8 +133,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		TEST(test_find),   TEST(test_overlap), TEST(test_full),
-		TEST(test_random), TEST(test_unowned),
+		TEST(test_find), TEST(test_last),   TEST(test_overlap),
+		TEST(test_full), TEST(test_random), TEST(test_unowned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
