@@ -184,7 +184,8 @@ uint64_t plan_pool_needed(const struct config *c, uint32_t cores)
 	for (i = 0; i < c->guest_count; i++) {
 		if (c->guests[i].valid)
 			pages += guest_budget_pages(c->guests[i].memory, c->guests[i].tables,
-						    c->guests[i].device_count);
+						    c->guests[i].device_count,
+						    c->guests[i].core_count);
 	}
 	return pool_bytes(pages);
 }
@@ -204,7 +205,9 @@ uint64_t plan_guest_room(uint64_t total, const struct config *c, uint32_t cores)
 	uint32_t i;
 
 	for (i = 0; i < c->guest_count; i++)
-		pages += guest_budget_pages(0, c->guests[i].tables, c->guests[i].device_count);
+		pages += guest_budget_pages(0, c->guests[i].tables, c->guests[i].device_count, 0);
+	/* Who gets which core is not known yet, but none has two guests. */
+	pages += cores * GUEST_VCPU_PAGES;
 	pool = pool_bytes(pages) + POOL_SPARE_PAGES * PAGE_SIZE + SIZE_2M;
 	pool = max_u64(pool, c->memory);
 	left = total > pool ? total - pool : 0;

@@ -86,6 +86,9 @@ static enum status create_slots(struct guest *g)
 	return s;
 }
 
+/* The vendors have the other half for VMCS or VMCB and bitmaps. */
+_Static_assert(sizeof(struct vcpu) <= GUEST_VCPU_PAGES / 2 * PAGE_SIZE, "include/budget.h");
+
 static enum status create_vcpu(struct guest *g, uint32_t index)
 {
 	uint16_t core = g->config->cores[index];
@@ -168,7 +171,7 @@ enum status guest_create(const struct boot_info *bi, uint32_t index,
 		snprintf(g->end_text, sizeof(g->end_text), "not started yet");
 		s = page_budget_init(&g->budget, config->name,
 				     guest_budget_pages(g->boot->memory_size, config->tables,
-							config->device_count));
+							config->device_count, config->core_count));
 	}
 	if (s == OK)
 		s = build(g, format, clock);

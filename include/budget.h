@@ -13,7 +13,8 @@
 #define DEVICE_HOST_PAGES       8u   /* an AMD table of interrupts, as long as indexes are */
 #define DEVICE_GUEST_PAGES      16u  /* of a guest: virtual configuration space, vectors, BARs */
 #define CPU_BUDGET_PAGES        32u  /* stacks, tables, VMXON region or host save area, per core */
-#define GUEST_FIXED_PAGES       192u /* vCPUs, VMCS or VMCB, bitmaps, console, devices */
+#define GUEST_FIXED_PAGES       184u /* console, firmware tables, slots */
+#define GUEST_VCPU_PAGES        8u   /* vCPU, VMCS or VMCB, bitmaps */
 
 /* What belongs to no guest. `devices`: of all guests together, whether they start or not. */
 static inline uint64_t hypervisor_budget_pages(uint64_t cores, uint64_t devices)
@@ -23,19 +24,20 @@ static inline uint64_t hypervisor_budget_pages(uint64_t cores, uint64_t devices)
 }
 
 /*
- * One guest's budget: the fixed part and second-level tables. In the worst case each 2 MiB are
+ * One guest's budget: the fixed part, its vCPUs and second-level tables. In the worst case each 2 MiB are
  * mapped by a table of their own, as while a dirty log is kept, whose bitmaps are a sixty-fourth of
  * that; some upper tables and slot sets come on top. `table_bytes` is
  * what the configuration adds for layouts that want more. `devices` that it was given see its memory
  * by tables of their own.
  */
 static inline uint64_t guest_budget_pages(uint64_t memory_bytes, uint64_t table_bytes,
-					  uint32_t devices)
+					  uint32_t devices, uint32_t vcpus)
 {
 	uint64_t tables = 32 + memory_bytes / SIZE_2M;
 
-	return GUEST_FIXED_PAGES + (devices ? 2 : 1) * tables + memory_bytes / (64 * SIZE_2M) +
-	       table_bytes / PAGE_SIZE + devices * (uint64_t)DEVICE_GUEST_PAGES;
+	return GUEST_FIXED_PAGES + vcpus * GUEST_VCPU_PAGES + (devices ? 2 : 1) * tables +
+	       memory_bytes / (64 * SIZE_2M) + table_bytes / PAGE_SIZE +
+	       devices * (uint64_t)DEVICE_GUEST_PAGES;
 }
 
 #endif

@@ -174,10 +174,14 @@ static void test_pool_size(void **state)
 	c.guests[0].memory = 1ull << G;
 	c.guests[1].memory = 1ull << G; /* left out: costs nothing */
 	one = plan_pool_needed(&c, 1);
-	assert_true(one >= alone - SIZE_2M + guest_budget_pages(1ull << G, 0, 0) * PAGE_SIZE);
+	assert_true(one >= alone - SIZE_2M + guest_budget_pages(1ull << G, 0, 0, 0) * PAGE_SIZE);
 	c.guests[0].tables = 4ull << M;
 	assert_in_range(plan_pool_needed(&c, 1) - one, 4ull << M, 8ull << M);
 	c.guests[0].tables = 0;
+	c.guests[0].core_count = 64;
+	assert_in_range(plan_pool_needed(&c, 1) - one, 64 * GUEST_VCPU_PAGES * PAGE_SIZE,
+			4ull << M);
+	c.guests[0].core_count = 0;
 	/* A table of its own for devices costs as much as the one for cores at its largest. */
 	c.guests[0].device_count = 1;
 	assert_in_range(plan_pool_needed(&c, 1) - one, 2ull << M, 4ull << M);
