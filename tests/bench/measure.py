@@ -27,7 +27,7 @@ def instructions(lab, ticks):
     return int(ticks) >> (SHIFT if lab.host == "qemu" else 0)
 
 
-def measurement(hosts=("qemu", "bochs"), limit=400, **machine):
+def measurement(hosts=("qemu", "bochs"), limit=900, **machine):
     """Make a measurement of a function, once for each emulator; limit: seconds for a machine."""
     def decorate(function):
         def measured(lab):

@@ -9,6 +9,7 @@ import keys
 LAMINA, LAMINA2, KVM, KVM2 = "#0b6e99", "#7fb8d1", "#d9a441", "#eed6a6"
 GOAL, INK, FAINT, STRIPE = "#b3261e", "#222222", "#dddddd", "#f6f7f8"
 LABELS, PANEL, GAP, MARGIN = 190, 440, 40, 24  # pixels across
+LABEL = 36                                     # a number
 BAR, SPACE, HEAD, FOOT = 11, 12, 96, 62        # and down
 STYLE = (f"text{{font-family:'DejaVu Sans',Verdana,sans-serif;font-size:12px;fill:{INK}}}"
          ".small{font-size:10px;paint-order:stroke;stroke:white;stroke-width:3px}"
@@ -112,7 +113,10 @@ class Block:
                 p.line(scale.x(goal), y - 4, scale.x(goal), y + BAR + 2, GOAL, 2)
             for j, (_, numbers) in enumerate(bars):
                 if numbers[i] is not None:
-                    p.text(scale.x(numbers[i]) + 4, y + (j + 1) * BAR - 1, short(numbers[i]), "small")
+                    x = scale.x(numbers[i])
+                    if goal and not j and -LABEL < x - scale.x(goal) < 4:
+                        x = max(x, scale.x(goal))  # the mark would go through the number
+                    p.text(x + 4, y + (j + 1) * BAR - 1, short(numbers[i]), "small")
         p.line(scale.left, top, scale.left, bottom, INK)
 
 
@@ -126,7 +130,7 @@ def short(n):
 def goal_of(results, host, key):
     """The most instructions with which Lamina meets its goals; what bare takes is not its own."""
     kvm = goals.cost(results, host, "kvm", key)
-    if kvm is None or keys.value(results, host, "lamina", key) is None:
+    if goals.ratio(results, host, key) is None:
         return None
     limit = kvm / goals.RATIO + (keys.value(results, host, "bare", key) or 0)
     return min(limit, keys.SHORT_LIMIT) if host == "bochs" and key in keys.SHORT else limit
