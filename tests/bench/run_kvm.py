@@ -5,7 +5,7 @@ import re
 
 from lib.kvmhost import Vm, boot_kvm, marks, results
 from measure import KHZ, instructions, measurement, options
-from run_boot import LINE, MEMORY
+from run_boot import LINE, MEMORY, TOLD, executed
 from run_roundtrips import FIRST_REGION, REGIONS
 from run_slots import FIRST, MIB
 import keys
@@ -78,9 +78,8 @@ def a_stock_kernel(lab):
     ], **options(lab))
     lines = host.vm()
     start = int(re.search(r"guest TSC (\d+)", lines[0]).group(1))
-    end = int(re.search(r"^init (\d+)", "\n".join(lines), re.M).group(1))
+    taken = executed(lab, re.search(TOLD, "\n".join(lines)), start)
     seen = marks(host.vm())
-    taken = {"boot_init": instructions(lab, end - start)}
     for state, first in (("idle", 2), ("busy", 3)):
         (start, before), (end, after) = seen[first], seen[first + 1]
         taken |= {f"exits_{state}": after - before,

@@ -34,20 +34,19 @@ static void print(const char *text)
 	}
 }
 
-static unsigned long long idle_ns(void)
+/* The second number of /proc/uptime, in milliseconds. */
+static unsigned long long idle_ms(void)
 {
-	unsigned long long ns = 0;
-	char line[256];
+	double idle = 0;
 	FILE *f;
 
 	mkdir("/proc", 0755);
 	if (mount("proc", "/proc", "proc", 0, NULL))
 		return 0;
-	f = fopen("/proc/timer_list", "r");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, " .idle_sleeptime : %llu", &ns) == 1)
-			break;
-	return ns;
+	f = fopen("/proc/uptime", "r");
+	if (f && fscanf(f, "%*f %lf", &idle) != 1)
+		idle = 0;
+	return (unsigned long long)(idle * 1000 + 0.5);
 }
 
 int main(void)
@@ -59,7 +58,7 @@ int main(void)
 	if (iopl(3))
 		return 1;
 	snprintf(line, sizeof(line), "\r\ninit %llu entry %llu idle %llu\r\n",
-		 (unsigned long long)now, entry ? strtoull(entry, NULL, 16) : 0ull, idle_ns());
+		 (unsigned long long)now, entry ? strtoull(entry, NULL, 16) : 0ull, idle_ms());
 	print(line);
 	for (;;)
 		pause();
