@@ -20,7 +20,7 @@ struct cpu {
 	uint64_t host_rsp_scratch;     /* for the vendors' entry code */
 	volatile uint32_t nmi_pending; /* set by the NMI handler; consumed by cpu_take_nmi() */
 	volatile uint32_t online;      /* 1 once the core runs its main loop */
-	volatile uint32_t in_guest;    /* 1 between the last check before entry and the exit */
+	volatile uint32_t in_guest;    /* 1 until an exit that is not quick: docs/locking.md */
 	struct vcpu *vcpu;             /* the vCPU that this core is, or NULL; set before start */
 	void *arch;                    /* x86/: GDT, TSS, stacks */
 	void *vendor;                  /* vmx/ or svm/: VMXON region or host save area, … */
