@@ -13,7 +13,7 @@
 #define DEVICE_HOST_PAGES       8u   /* an AMD table of interrupts, as long as indexes are */
 #define DEVICE_GUEST_PAGES      16u  /* of a guest: virtual configuration space, vectors, BARs */
 #define CPU_BUDGET_PAGES        32u  /* stacks, tables, VMXON region or host save area, per core */
-#define GUEST_FIXED_PAGES       184u /* console, firmware tables, slots */
+#define GUEST_FIXED_PAGES       192u /* console, firmware tables, slots */
 #define GUEST_VCPU_PAGES        8u   /* vCPU, VMCS or VMCB, bitmaps */
 
 /* What belongs to no guest. `devices`: of all guests together, whether they start or not. */
