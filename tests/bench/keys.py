@@ -2,6 +2,7 @@
 """What is measured: the keys of the results, in the order of the tables, and their names."""
 HOSTS = {"qemu": "QEMU, SVM", "bochs": "Bochs, VMX"}
 ENVS = ("bare", "lamina", "kvm")
+NOFLUSH = "kvm_noflush"  # Bochs only: see goals.kvm()
 
 # One operation of the payload, in instructions (tests/bench/guest/).
 ROUND_TRIPS = {

@@ -6,6 +6,9 @@ import goals
 import keys
 
 
+NAMES = {"bare": "bare", "lamina": "Lamina", "kvm": "KVM", keys.NOFLUSH: "KVM*"}
+
+
 def number(n):
     if n is None:
         return ""
@@ -19,18 +22,23 @@ def times(r):
 
 
 def round_trips(results):
-    head = ["", *(f"{name.split(',')[0]} {env}" for name in keys.HOSTS.values()
-                  for env in ("bare", "Lamina", "KVM", "KVM/Lamina"))]
+    columns = {host: [env for env in (*keys.ENVS, keys.NOFLUSH)
+                      if env != keys.NOFLUSH or results["results"].get(host, {}).get(env)]
+               for host in keys.HOSTS}
+    head = [""]
+    for host, envs in columns.items():
+        name = keys.HOSTS[host].split(",")[0]
+        head += [f"{name} {NAMES[env]}" for env in envs] + [f"{name} KVM/Lamina"]
     rows = []
     for key, name in keys.ROUND_TRIPS.items():
         row = [name]
-        for host in keys.HOSTS:
-            row += [number(keys.value(results, host, env, key)) for env in keys.ENVS]
+        for host, envs in columns.items():
+            row += [number(keys.value(results, host, env, key)) for env in envs]
             good = goals.round_trip(results, host, key)
             row.append(times(goals.ratio(results, host, key)) + (" (short)" if good is False else ""))
         if any(row[1:]):
             rows.append(row)
-    return "Round trips, instructions", head, rows
+    return "Round trips, instructions (KVM*: without the loop over the L1 cache)", head, rows
 
 
 def by_env(results, title, names):
@@ -46,11 +54,23 @@ def by_env(results, title, names):
     return title, head, rows
 
 
+KINDS = {"Lamina": ("lamina", ""), "Lamina zap=all": ("lamina", "_all"), "KVM": ("kvm", ""),
+         "KVM huge pages": ("kvm", "_huge")}
+
+
 def slots(results):
-    names = {f"{key}_{size}": f"{size} MiB: {name}" for size in keys.SIZES
-             for key, name in keys.SLOTS.items()}
-    return by_env(results, "A small slot, all memory touched and mapped with 4 KiB pages; instructions",
-                  names)
+    head = ["guest"] + [f"{name.split(',')[0]} {kind}" for name in keys.HOSTS.values() for kind in KINDS]
+    rows = [[f"{size} MiB"] + [number(goals.slot_cost(results, host, env, size, kind))
+                               for host in keys.HOSTS for env, kind in KINDS.values()]
+            for size in keys.SIZES]
+    return ("A small slot deleted and created, all memory touched again: instructions more than touching "
+            "it takes anyway", head, [row for row in rows if any(row[1:])])
+
+
+def slot_parts(results):
+    size = max(keys.SIZES)
+    return by_env(results, f"The same in parts, {size} MiB",
+                  {f"{key}_{size}": name for key, name in keys.SLOTS.items()})
 
 
 def lines_of_code(results):
@@ -72,6 +92,7 @@ def sections(results):
         by_env(results, "Steady state", keys.STEADY),
         by_env(results, "Boot, instructions", keys.BOOT),
         slots(results),
+        slot_parts(results),
         by_env(results, "512 regions of 2 MiB with code and data, not executable at first; instructions",
                keys.NX),
         by_env(results, "Memory, bytes", keys.MEMORY),
