@@ -88,19 +88,24 @@ static void describe_folder(const char *what, const char *folder, bool one_line)
 {
 	struct dirent **names;
 	int n = scandir(folder, &names, NULL, alphasort);
-	char text[200], line[450] = "";
+	char text[200], line[800] = "";
 	size_t used = 0;
 
 	for (int i = 0; i < n; i++) {
-		if (names[i]->d_name[0] == '.')
+		if (names[i]->d_name[0] == '.') {
+			free(names[i]);
 			continue;
+		}
 		read_file(folder, names[i]->d_name, text, sizeof(text));
 		if (!one_line)
 			say("host: %s %s: %s", what, names[i]->d_name, text);
 		else if (used < sizeof(line))
 			used += (size_t)snprintf(line + used, sizeof(line) - used, " %s=%s",
 						 names[i]->d_name, text);
+		free(names[i]);
 	}
+	if (n >= 0)
+		free(names);
 	if (one_line)
 		say("host: %s%s", what, line);
 }

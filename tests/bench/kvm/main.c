@@ -31,7 +31,7 @@ static int out = STDOUT_FILENO;
 
 void say(const char *fmt, ...)
 {
-	char line[512] = "<3>"; /* the severity, which `quiet` lets pass */
+	char line[900] = "<3>"; /* the severity, which `quiet` lets pass */
 	size_t prefix = out == STDOUT_FILENO ? 0 : 3;
 	va_list args;
 	int n;

@@ -147,14 +147,18 @@ uint64_t vm_tsc_khz(struct vm *vm)
 
 uint64_t vm_guest_tsc(struct vm *vm)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = { .head.nmsrs = 1, .entry.index = MSR_TSC };
+	struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + sizeof(msrs->entries[0]));
+	uint64_t value;
 
-	if (ioctl(vm->cpus[0].fd, KVM_GET_MSRS, &msrs) != 1)
+	if (!msrs)
+		fail("calloc");
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = MSR_TSC;
+	if (ioctl(vm->cpus[0].fd, KVM_GET_MSRS, msrs) != 1)
 		fail("KVM_GET_MSRS");
-	return msrs.entry.data;
+	value = msrs->entries[0].data;
+	free(msrs);
+	return value;
 }
 
 static void fit_leaf(const struct vm_cpu *c, struct kvm_cpuid_entry2 *e)
