@@ -124,7 +124,7 @@ static bool serve(struct vcpu *v, uint64_t requests)
  */
 static void do_what_is_due(struct vcpu *v)
 {
-	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+	vcpu_be_outside(v);
 	v->due = v->exit_tsc + tsc_from_us(10000);
 	nx_after_exit(v);
 	iommu_faults_after_exit(v->exit_tsc);
@@ -186,6 +186,7 @@ static void leave(struct vcpu *v)
 	/* Nothing that was meant for the old run may reach the next one. */
 	__atomic_store_n(&v->requests, 0, __ATOMIC_RELEASE);
 	memset(v->vectors, 0, sizeof(v->vectors));
+	fetch_forget(v); /* its memory may become another guest's */
 	lapic_reset_to_power_on();
 	guest_vcpu_left(v->guest);
 }

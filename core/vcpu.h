@@ -290,11 +290,20 @@ static inline void vcpu_exit_record(struct vcpu *v, enum exit_class class, uint3
 	*r = (struct exit_record){ v->exit_tsc, v->rip, info, raw, class };
 }
 
-/* The first thing after an exit: the core counts as outside from here on. */
+/*
+ * The core counts as outside from here on: before whatever may wait, be it for the log's lock alone. A
+ * quick exit (vmx/vmx_quick.c, svm/svm_exit.c) goes back by vcpu_before_entry() then. On its core.
+ */
+static inline void vcpu_be_outside(struct vcpu *v)
+{
+	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+}
+
+/* The first thing after an exit that is not quick. */
 static inline void vcpu_exit_begin(struct vcpu *v, enum exit_class class, uint32_t raw,
 				   uint64_t info)
 {
-	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+	vcpu_be_outside(v);
 	vcpu_exit_record(v, class, raw, info);
 }
 

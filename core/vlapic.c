@@ -177,8 +177,10 @@ static void send(struct vcpu *v, uint32_t icr, uint32_t dest, bool x2apic)
 		(void)route(v->guest, &m, v, shorthand == LAPIC_ICR_ALL_BUT_SELF);
 		return;
 	}
-	if (!route(v->guest, &m, v, false))
+	if (!route(v->guest, &m, v, false)) {
+		vcpu_be_outside(v);
 		deny(v->guest, v, &m);
+	}
 }
 
 /*

@@ -44,7 +44,8 @@ void *window_map(enum window_slot slot, hpa_t hpa)
 {
 	struct hyp_window w = window(this_cpu()->index, slot);
 
-	return hyp_window_show(&w, hpa, ACCESS_RW, MEM_WB);
+	/* What stays in view is only read. */
+	return hyp_window_show(&w, hpa, slot < WINDOW_CODE ? ACCESS_RW : ACCESS_R, MEM_WB);
 }
 
 void window_hide(enum window_slot slot)

@@ -18,6 +18,23 @@
 #define RSI GPR(6)
 #define RDI GPR(7)
 
+/* The guest's values are of no use to speculation in C. RDI is overwritten wherever this is used. */
+.macro CLEAR_REGISTERS
+	xorl	%eax, %eax
+	xorl	%ebx, %ebx
+	xorl	%ecx, %ecx
+	xorl	%edx, %edx
+	xorl	%esi, %esi
+	xorl	%r8d, %r8d
+	xorl	%r9d, %r9d
+	xorl	%r10d, %r10d
+	xorl	%r11d, %r11d
+	xorl	%r12d, %r12d
+	xorl	%r13d, %r13d
+	xorl	%r14d, %r14d
+	xorl	%r15d, %r15d
+.endm
+
 	.text
 	.globl	vmx_vcpu_run
 	.type	vmx_vcpu_run, @function
@@ -76,19 +93,23 @@ vmx_vcpu_run:
 	/* No entry: CF without, ZF with a current VMCS (SDM vol. 3, 31.2). */
 .Lrefused:
 	setc	%al
+	movzbl	%al, %edi
+	CLEAR_REGISTERS
+	movl	%edi, %esi
 	leaq	48(%rsp), %rbp
-	movzbl	%al, %esi
 	movq	(%rsp), %rdi
 	call	vmx_entry_refused
 	jmp	.Lround
 
 .Lput_off:
+	CLEAR_REGISTERS
 	leaq	48(%rsp), %rbp		/* the frame of vmx_vcpu_run, for backtraces */
 	movq	(%rsp), %rdi
 	call	vmx_resume_put_off
 	jmp	.Lround
 
 .Lnot_launched:
+	CLEAR_REGISTERS
 	leaq	48(%rsp), %rbp
 	jmp	.Lround
 
@@ -113,20 +134,7 @@ vmx_exit_entry:
 	movq	%r14, GPR(14)(%rdi)
 	movq	%r15, GPR(15)(%rdi)
 	leaq	48(%rsp), %rbp
-	/* The guest's values are of no use to speculation in C. */
-	xorl	%eax, %eax
-	xorl	%ebx, %ebx
-	xorl	%ecx, %ecx
-	xorl	%edx, %edx
-	xorl	%esi, %esi
-	xorl	%r8d, %r8d
-	xorl	%r9d, %r9d
-	xorl	%r10d, %r10d
-	xorl	%r11d, %r11d
-	xorl	%r12d, %r12d
-	xorl	%r13d, %r13d
-	xorl	%r14d, %r14d
-	xorl	%r15d, %r15d
+	CLEAR_REGISTERS
 	call	vmx_handle_exit
 	jmp	.Lenter
 

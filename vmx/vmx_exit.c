@@ -52,7 +52,7 @@ void vmx_leave_guest(struct vcpu *v)
 	hw->rip = v->rip;
 	hw->rsp = v->gpr[GPR_RSP] = vmcs_read_nat(VMCS_GUEST_RSP);
 	hw->rflags = v->rflags = vmcs_read_nat(VMCS_GUEST_RFLAGS);
-	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+	vcpu_be_outside(v);
 }
 
 void vmx_resume_put_off(struct vcpu *v)
@@ -319,6 +319,9 @@ static noinline void entry_failed(struct vcpu *v, uint32_t reason)
 
 void vmx_entry_refused(struct vcpu *v, bool no_vmcs)
 {
+	/* After a quick exit the VMCS alone has them. */
+	if (!no_vmcs)
+		vmx_resume_put_off(v);
 	vcpu_exit_begin(v, EXIT_INVALID, 0, 0);
 	vcpu_die(v, "VM entry: %s",
 		 no_vmcs ? "no current VMCS" : vmx_insn_error(vmcs_read32(VMCS_INSN_ERROR)));

@@ -110,8 +110,8 @@ static noinline enum vmx_entry_kind exit_wrmsr(struct vcpu *v)
 		return finish(v, EXIT_WRMSR);
 	if (unlikely(vcpu_wrmsr(v) != OK))
 		return refuse(v, VEC_GP, EXIT_WRMSR);
-	/* An IPI to itself may have become a request, for which nobody sends an NMI. */
-	if (unlikely(v->requests))
+	/* An IPI to itself may have become a request, for which nobody sends an NMI. One may be logged. */
+	if (unlikely(v->requests) || unlikely(!v->cpu->in_guest))
 		return skip_slowly(v, EXIT_WRMSR);
 	return finish(v, EXIT_WRMSR);
 }

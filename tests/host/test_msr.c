@@ -81,6 +81,18 @@ static void refused(uint32_t msr)
 	assert_int_equal(get(msr, &value), ERR_DENIED);
 }
 
+/* The log may wait for another core, and a core that counts as in the guest must not. */
+static void test_refusals_are_logged_outside(void **state)
+{
+	(void)state;
+	v()->cpu->in_guest = 1;
+	refused(MSR_VMX_BASIC);
+	assert_int_equal(v()->cpu->in_guest, 0);
+	v()->cpu->in_guest = 1;
+	assert_int_equal(set(MSR_BIOS_UPDT_TRIG, 1), ERR_DENIED);
+	assert_int_equal(v()->cpu->in_guest, 0);
+}
+
 static void test_unknown(void **state)
 {
 	unsigned i;
@@ -457,6 +469,7 @@ int main(void)
 #define INTEL(f) cmocka_unit_test_setup(f, setup_intel)
 	const struct CMUnitTest tests[] = {
 		INTEL(test_unknown),
+		INTEL(test_refusals_are_logged_outside),
 		INTEL(test_policy),
 		INTEL(test_features),
 		INTEL(test_x2apic_needs_mode),

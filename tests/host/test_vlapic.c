@@ -45,6 +45,17 @@ static void make_x2apic(void)
 		mock.vcpus[i].x2apic = true;
 }
 
+/* As for refused MSRs. */
+static void test_refusals_are_logged_outside(void **state)
+{
+	(void)state;
+	make_x2apic();
+	v0()->cpu->in_guest = 1;
+	icr64(99, 0x40fd);
+	assert_int_equal(mock.guest.denied_ipi, 1);
+	assert_int_equal(v0()->cpu->in_guest, 0);
+}
+
 static void test_physical(void **state)
 {
 	(void)state;
@@ -404,11 +415,14 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		TEST(test_physical),        TEST(test_foreign_core), TEST(test_modes),
-		TEST(test_shorthands),      TEST(test_alone),        TEST(test_logical_flat),
-		TEST(test_logical_cluster), TEST(test_x2apic_icr),   TEST(test_waiting_core),
-		TEST(test_lvt_filter),      TEST(test_page_writes),  TEST(test_mode_changes),
-		TEST(test_ioapic_messages), TEST(test_reset),        TEST(test_eoi),
+		TEST(test_physical),     TEST(test_refusals_are_logged_outside),
+		TEST(test_foreign_core), TEST(test_modes),
+		TEST(test_shorthands),   TEST(test_alone),
+		TEST(test_logical_flat), TEST(test_logical_cluster),
+		TEST(test_x2apic_icr),   TEST(test_waiting_core),
+		TEST(test_lvt_filter),   TEST(test_page_writes),
+		TEST(test_mode_changes), TEST(test_ioapic_messages),
+		TEST(test_reset),        TEST(test_eoi),
 		TEST(test_trap_eoi),
 	};
 
