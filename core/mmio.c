@@ -494,12 +494,16 @@ static const struct io_region *find_region(struct guest *g, const struct tdp_fau
 
 static noinline void fault_exit(struct vcpu *v, const struct tdp_exit *e)
 {
+	enum tdp_result result;
 	struct tdp_fault fault;
 
 	/* The rest is output. */
 	fault.gpa = e->gpa;
 	fault.access = access_of(e);
-	switch (tdp_fault(&v->guest->tdp, &fault)) {
+	result = tdp_fault(&v->guest->tdp, &fault);
+	if (likely(result == TDP_FIXED))
+		return;
+	switch (result) {
 	case TDP_FIXED:
 	case TDP_SPURIOUS:
 	case TDP_RETRY:
@@ -521,22 +525,27 @@ static noinline void fault_exit(struct vcpu *v, const struct tdp_exit *e)
 	}
 }
 
-void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
+static noinline void device_exit(struct vcpu *v, const struct tdp_exit *e)
 {
 	struct mmio m;
 
-	if (e->misconfig || (e->write && in_apic_page(e->gpa))) {
-		m.v = v;
-		m.exit = e;
-		if (likely(known(&m))) {
-			reclass(v, m.region ? EXIT_MMIO : EXIT_APIC);
-			tdp_note_mmio(&v->guest->tdp);
-			carry_out(&m);
-			return;
-		}
-	}
-	if (e->misconfig)
+	m.v = v;
+	m.exit = e;
+	if (likely(known(&m))) {
+		reclass(v, m.region ? EXIT_MMIO : EXIT_APIC);
+		tdp_note_mmio(&v->guest->tdp);
+		carry_out(&m);
+	} else if (e->misconfig) {
 		malformed(v, e);
+	} else {
+		fault_exit(v, e);
+	}
+}
+
+void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
+{
+	if (e->misconfig || (e->write && in_apic_page(e->gpa)))
+		device_exit(v, e);
 	else
 		fault_exit(v, e);
 }

@@ -142,20 +142,24 @@ static enum tdp_result classify(struct tdp *t, struct tdp_fault *fault, struct p
 /* Where a walk ends: the first entry that points to no table. False: beyond what tables translate. */
 static bool find_end(const struct tdp_view *w, uint64_t gfn, struct tdp_leaf *end)
 {
+	const struct spte_format *f = w->format;
+	unsigned shift = SPTE_LEVEL_SHIFT * f->levels, level = f->levels;
 	uint64_t *table = w->root;
 
 	if (unlikely(gfn >= tdp_limit(w)))
 		return false;
-	for (unsigned level = w->format->levels;; level--) {
-		uint64_t *entry = &table[spte_index(gfn, level)];
-		uint64_t value = tdp_read_entry(entry);
-
-		if (!spte_is_table(w->format, value, level)) {
-			*end = (struct tdp_leaf){ entry, value, level };
-			return true;
-		}
-		table = tdp_child(w, value);
+	/* As in last_entry(): this is in the path of each fault. */
+	for (;; level--) {
+		shift -= SPTE_LEVEL_SHIFT;
+		end->entry = &table[gfn >> shift & (SPTE_PER_TABLE - 1)];
+		end->value = tdp_read_entry(end->entry);
+		if (!spte_present(f, end->value) || !shift ||
+		    (end->value & f->size_mask) == f->large)
+			break;
+		table = tdp_child(w, end->value);
 	}
+	end->level = level;
+	return true;
 }
 
 bool tdp_find_leaf(const struct tdp_view *w, uint64_t gfn, struct tdp_leaf *leaf)

@@ -119,8 +119,9 @@ uint64_t tdp_set_entry(struct tdp_view *w, uint64_t *entry, unsigned level, uint
 	void *host = w->tdp->host;
 	uint64_t flags = w->format->accessed | w->format->dirty;
 	uint64_t old = mm_entry_xchg(host, w->id, entry, value);
+	bool common = change == TDP_FILL && old == SPTE_EMPTY && spte_present(w->format, value);
 
-	if (!legal(w, old, value, level, change))
+	if (unlikely(!common) && !legal(w, old, value, level, change))
 		panic("%s entry %p of level %u: change %d from %#llx to %#llx", w->format->name,
 		      (void *)entry, level, change, (unsigned long long)old,
 		      (unsigned long long)value);

@@ -140,7 +140,6 @@ static int setup(void **state)
 	vcpu_fixture_setup();
 	vcpu.cpu = &cpu;
 	vcpu.apic_base = APIC_DEFAULT_GPA | APIC_BASE_EN;
-	vcpu.record_next = 1;
 	assert_int_equal(io_add_mmio(&guest.io, GPA(DEVICE), 0x1000, "", &device, NULL), OK);
 	for (i = 0; i < 3; i++)
 		memcpy(memory + 0x10000 + PAGE_SIZE * i, &next[i], 8);
