@@ -346,13 +346,21 @@ static uint64_t io_read(struct vcpu *v, void *dev, uint32_t offset, uint8_t size
 	return likely(size == 1) ? vuart_read(dev, offset) : read_wide(dev, offset, size);
 }
 
-static void io_write(struct vcpu *v, void *dev, uint32_t offset, uint8_t size, uint64_t value)
+static noinline void write_wide(struct vuart *u, uint32_t offset, uint8_t size, uint64_t value)
 {
 	uint8_t i;
 
-	(void)v;
 	for (i = 0; i < size; i++)
-		vuart_write(dev, offset + i, (uint8_t)(value >> (8 * i)));
+		vuart_write(u, offset + i, (uint8_t)(value >> (8 * i)));
+}
+
+static void io_write(struct vcpu *v, void *dev, uint32_t offset, uint8_t size, uint64_t value)
+{
+	(void)v;
+	if (likely(size == 1))
+		vuart_write(dev, offset, (uint8_t)value);
+	else
+		write_wide(dev, offset, size, value);
 }
 
 const struct io_ops vuart_io_ops = { .read = io_read, .write = io_write };
