@@ -54,7 +54,7 @@ HV_ASMS := $(sort $(wildcard $(HV_DIRS:%=%/*.S)))
 HV_OBJS := $(HV_SRCS:%.c=$(BUILD)/hv/%.o) $(HV_ASMS:%.S=$(BUILD)/hv/%.S.o)
 HV_ELF  := $(BUILD)/lamina.elf
 HV_FAST := mm/% $(addsuffix .c,$(addprefix vmx/,ept vmx vmx_event vmx_exit vmx_quick vmx_state) \
-	$(addprefix svm/,asid npt svm svm_event svm_exit svm_skip svm_state) $(addprefix core/,cpuid decode \
+	$(addprefix svm/,asid npt svm svm_event svm_exit svm_quick svm_skip svm_state) $(addprefix core/,cpuid decode \
 	emulate fetch guest_mem hyp_mem hypercall io mm_host mmio msr nx pio vcpu vdev vioapic vlapic vuart \
 	walk window))
 HV_SPEED := -O2

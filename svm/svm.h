@@ -143,11 +143,14 @@ void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length);
 uint64_t svm_next_rip(struct vcpu *v, uint32_t opcode, unsigned length);
 
 /*
- * svm_exit.c: the VMCB to enter with, or 0 if the run loop is to be left. svm_prepare_entry() is for
- * the first entry.
+ * svm_quick.c and svm_exit.c: the VMCB to enter with, or 0 if the run loop is to be left.
+ * svm_handle_exit() is for after an exit, svm_prepare_entry() for an entry that follows none; the
+ * others are what an exit needs that turns out not to be quick: first svm_leave_guest().
  */
-hpa_t svm_prepare_entry(struct vcpu *v);
 hpa_t svm_handle_exit(struct vcpu *v);
+hpa_t svm_prepare_entry(struct vcpu *v);
+hpa_t svm_handle_slowly(struct vcpu *v, uint32_t code);
+void svm_leave_guest(struct vcpu *v);
 const char *svm_exit_name(uint32_t raw);
 
 /* svm.c: GIF = 0, and the hypervisor's registers into the VMCB whose address it returns. */

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <string.h>
 
+#include "core/guest.h"
 #include "core/hvm.h"
 #include "log.h"
 #include "svm/svm.h"
 #include "x86/asm.h"
 #include "x86/cpuid.h"
 #include "x86/regs.h"
-
-/* The bytes of opcodes, the first one lowest. */
-#define OPCODE_CPUID   0xa20fu
-#define OPCODE_RDMSR   0x320fu
-#define OPCODE_WRMSR   0x300fu
-#define OPCODE_VMMCALL 0xd9010fu
-#define OPCODE_XSETBV  0xd1010fu
 
 static void exit_undefined(struct vcpu *v)
 {
@@ -36,17 +30,8 @@ static void exit_again(struct vcpu *v)
 	(void)v;
 }
 
-static noinline void exit_wrmsr(struct vcpu *v)
-{
-	vcpu_exit_begin(v, EXIT_WRMSR, SVM_EXIT_MSR, v->gpr[GPR_RCX]);
-	if (vcpu_wrmsr(v) == OK)
-		svm_skip_opcode(v, OPCODE_WRMSR, 2);
-	else
-		exit_protection(v);
-	vcpu_exit_end(v, EXIT_WRMSR);
-}
-
-static noinline void exit_ioio(struct vcpu *v, uint64_t info)
+/* What svm_quick.c leaves over: strings, and modes in which RIP has 32 bits. */
+static void exit_ioio(struct vcpu *v, uint64_t info)
 {
 	struct pio_exit e = {
 		.port = (uint16_t)(info >> IOIO_PORT_SHIFT),
@@ -57,16 +42,16 @@ static noinline void exit_ioio(struct vcpu *v, uint64_t info)
 		.segment = 0xff,
 	};
 
-	if (unlikely(e.string) && svm_caps.decode_assists) {
+	if (e.string && svm_caps.decode_assists) {
 		e.address_size = (uint8_t)(((info >> IOIO_ADDRESS_SHIFT) & 7) * 2);
 		e.segment = (uint8_t)((info >> IOIO_SEGMENT_SHIFT) & 7);
 	}
-	vcpu_exit_begin(v, EXIT_PIO, SVM_EXIT_IOIO, info);
+	vcpu_exit_record(v, EXIT_PIO, SVM_EXIT_IOIO, info);
 	vcpu_pio(v, &e);
 	vcpu_exit_end(v, EXIT_PIO);
 }
 
-static noinline void exit_npf(struct vcpu *v, const struct vmcb_control *c)
+static inline void exit_npf(struct vcpu *v, const struct vmcb_control *c)
 {
 	uint64_t info = c->exit_info1;
 	struct tdp_exit e;
@@ -86,7 +71,7 @@ static noinline void exit_npf(struct vcpu *v, const struct vmcb_control *c)
 		e.insn_len = c->insn_len;
 		memcpy(e.insn, c->insn, sizeof(e.insn));
 	}
-	vcpu_exit_begin(v, EXIT_TDP, SVM_EXIT_NPF, e.gpa.v);
+	vcpu_exit_record(v, EXIT_TDP, SVM_EXIT_NPF, e.gpa.v);
 	vcpu_tdp_fault(v, &e);
 	vcpu_exit_end(v, EXIT_TDP);
 }
@@ -254,7 +239,7 @@ static noinline void handle_rare(struct vcpu *v, uint32_t code)
 {
 	const struct exit_entry *e = find_exit(code);
 
-	vcpu_exit_begin(v, e->class, code, svm_vcpu(v)->vmcb.control.exit_info1);
+	vcpu_exit_record(v, e->class, code, svm_vcpu(v)->vmcb.control.exit_info1);
 	e->handle(v);
 	vcpu_exit_end(v, e->class);
 }
@@ -264,7 +249,10 @@ hpa_t svm_prepare_entry(struct vcpu *v)
 	struct svm_vcpu *s = svm_vcpu(v);
 	struct vmcb *b = &s->vmcb;
 
-	if (!vcpu_before_entry(v))
+	/* What vcpu_before_entry() looks at, in the order in which it does. */
+	if ((unlikely(v->exit_tsc >= v->due) || unlikely(v->cpu->nmi_pending) ||
+	     !vcpu_may_enter(v)) &&
+	    !vcpu_before_entry(v))
 		return HPA(0);
 	if (unlikely(b->control.int_state & INT_STATE_SHADOW) && svm_caps.no_shadow)
 		svm_repeat_sti(v);
@@ -283,128 +271,27 @@ hpa_t svm_prepare_entry(struct vcpu *v)
 	return s->vmcb_hpa;
 }
 
-/*
- * An exit is either quick or not. A quick one answers from what belongs to this core alone: it takes
- * no lock of levels 1 to 4 (docs/locking.md) and waits for nobody, so it may go on counting as "in
- * the guest". Whoever wants the core outside kicks it by an NMI, which waits while GIF is clear and
- * ends the next VMRUN before the guest's next instruction. So the way back needs no look at anything
- * that another core may ask for. RSP and RFLAGS stay in the VMCB, RAX and RIP go there at once.
- *
- * This is for all others.
- */
-static void take_registers(struct vcpu *v)
+void svm_leave_guest(struct vcpu *v)
 {
 	const struct vmcb_save *b = &svm_vcpu(v)->vmcb.save;
 
 	v->gpr[GPR_RSP] = b->rsp;
 	v->rflags = b->rflags;
-}
-
-/* The same for an exit that began as a quick one. */
-static void cease_to_be_quick(struct vcpu *v)
-{
 	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
-	take_registers(v);
 }
 
-static noinline hpa_t skip_slowly(struct vcpu *v, uint32_t opcode, unsigned length,
-				  enum exit_class class)
-{
-	cease_to_be_quick(v);
-	svm_skip_opcode(v, opcode, length);
-	vcpu_exit_end(v, class);
-	return svm_prepare_entry(v);
-}
-
-static noinline hpa_t refuse(struct vcpu *v, void (*raise)(struct vcpu *v), enum exit_class class)
-{
-	cease_to_be_quick(v);
-	raise(v);
-	vcpu_exit_end(v, class);
-	return svm_prepare_entry(v);
-}
-
-/*
- * The end of a quick exit, past the instruction, unless there is more to it: its end is not easy to
- * find, a single step traps, an NMI of the guest's waits, this core has asked itself for something.
- */
-static noinline hpa_t skip_quickly(struct vcpu *v, uint32_t opcode, unsigned length,
-				   enum exit_class class)
-{
-	struct svm_vcpu *s = svm_vcpu(v);
-	struct vmcb *b = &s->vmcb;
-	uint64_t next = svm_next_rip(v, opcode, length);
-
-	if (unlikely(!next) || unlikely(b->save.rflags & RFLAGS_TF) || unlikely(s->nmi_pending) ||
-	    unlikely(v->requests) || unlikely(v->exit_tsc >= v->due))
-		return skip_slowly(v, opcode, length, class);
-	b->save.rip = next;
-	b->save.rflags &= ~(uint64_t)RFLAGS_RF;
-	/* The shadow of STI or MOV SS lasts for one instruction, which this was. */
-	b->control.int_state &= ~INT_STATE_SHADOW;
-	b->save.rax = v->gpr[GPR_RAX];
-	vcpu_exit_end(v, class);
-	return s->vmcb_hpa;
-}
-
-static noinline hpa_t handle_slowly(struct vcpu *v, uint32_t code)
+hpa_t svm_handle_slowly(struct vcpu *v, uint32_t code)
 {
 	const struct vmcb_control *c = &svm_vcpu(v)->vmcb.control;
 
-	take_registers(v);
+	svm_leave_guest(v);
 	if (unlikely(c->exit_int_info & EVENT_VALID))
 		svm_repeat_event(v, c->exit_int_info);
-	switch (code) {
-	case SVM_EXIT_IOIO:
-		exit_ioio(v, c->exit_info1);
-		break;
-	case SVM_EXIT_NPF:
+	if (likely(code == SVM_EXIT_NPF))
 		exit_npf(v, c);
-		break;
-	case SVM_EXIT_MSR:
-		exit_wrmsr(v);
-		break;
-	default:
+	else if (code == SVM_EXIT_IOIO)
+		exit_ioio(v, c->exit_info1);
+	else
 		handle_rare(v, code);
-	}
 	return svm_prepare_entry(v);
-}
-
-hpa_t svm_handle_exit(struct vcpu *v)
-{
-	struct vmcb *b = &svm_vcpu(v)->vmcb;
-	uint32_t code = (uint32_t)b->control.exit_code;
-
-	v->gpr[GPR_RAX] = b->save.rax;
-	v->rip = b->save.rip;
-	/* Commands, which have been carried out. */
-	b->control.event_inj = 0;
-	b->control.tlb_control = TLB_CONTROL_NOTHING;
-	/* From here on, what is changed in the VMCB says so itself. */
-	b->control.clean = svm_caps.clean;
-	switch (code) {
-	case SVM_EXIT_CPUID:
-		vcpu_exit_record(v, EXIT_CPUID, code, v->gpr[GPR_RAX]);
-		vcpu_cpuid(v);
-		return skip_quickly(v, OPCODE_CPUID, 2, EXIT_CPUID);
-	case SVM_EXIT_MSR:
-		if (b->control.exit_info1 & 1)
-			break; /* some writes take the guest's lock */
-		vcpu_exit_record(v, EXIT_RDMSR, code, v->gpr[GPR_RCX]);
-		if (vcpu_rdmsr(v) != OK)
-			return refuse(v, exit_protection, EXIT_RDMSR);
-		return skip_quickly(v, OPCODE_RDMSR, 2, EXIT_RDMSR);
-	case SVM_EXIT_VMMCALL:
-		vcpu_exit_record(v, EXIT_HYPERCALL, code, v->gpr[GPR_RAX]);
-		if (vcpu_hypercall(v) != OK)
-			return refuse(v, exit_undefined, EXIT_HYPERCALL);
-		return skip_quickly(v, OPCODE_VMMCALL, 3, EXIT_HYPERCALL);
-	case SVM_EXIT_XSETBV:
-		vcpu_exit_record(v, EXIT_XSETBV, code, v->gpr[GPR_RCX]);
-		/* The intercept has priority over the check of CPL (APM vol. 2, table 15-7). */
-		if (b->save.cpl != 0 || vcpu_xsetbv(v) != OK)
-			return refuse(v, exit_protection, EXIT_XSETBV);
-		return skip_quickly(v, OPCODE_XSETBV, 3, EXIT_XSETBV);
-	}
-	return handle_slowly(v, code);
 }

@@ -85,7 +85,7 @@ uint64_t svm_next_rip(struct vcpu *v, uint32_t opcode, unsigned length)
 
 void svm_skip_opcode(struct vcpu *v, uint32_t opcode, unsigned length)
 {
-	uint64_t next = svm_next_rip(v, opcode, length);
+	uint64_t next = length ? svm_next_rip(v, opcode, length) : 0;
 
 	if (likely(next))
 		advance(v, svm_vcpu(v), true, next);
