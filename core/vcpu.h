@@ -292,7 +292,7 @@ static inline void vcpu_exit_record(struct vcpu *v, enum exit_class class, uint3
 
 /*
  * The core counts as outside from here on: before whatever may wait, be it for the log's lock alone. A
- * quick exit (vmx/vmx_quick.c, svm/svm_exit.c) goes back by vcpu_before_entry() then. On its core.
+ * quick exit (vmx/vmx_quick.c, svm/svm_quick.c) goes back by vcpu_before_entry() then. On its core.
  */
 static inline void vcpu_be_outside(struct vcpu *v)
 {

@@ -277,7 +277,7 @@ void svm_leave_guest(struct vcpu *v)
 
 	v->gpr[GPR_RSP] = b->rsp;
 	v->rflags = b->rflags;
-	__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+	vcpu_be_outside(v);
 }
 
 hpa_t svm_handle_slowly(struct vcpu *v, uint32_t code)

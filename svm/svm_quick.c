@@ -122,7 +122,7 @@ static noinline hpa_t exit_wrmsr(struct vcpu *v)
 	uint32_t msr = (uint32_t)v->gpr[GPR_RCX];
 
 	if (unlikely(!msr_write_is_quick(msr)))
-		__atomic_store_n(&v->cpu->in_guest, 0, __ATOMIC_RELEASE);
+		vcpu_be_outside(v);
 	vcpu_exit_record(v, EXIT_WRMSR, SVM_EXIT_MSR, msr);
 	if (msr == MSR_EFER && likely(write_efer(v)))
 		return finish(v, OPCODE_WRMSR, 2, EXIT_WRMSR);
