@@ -238,6 +238,18 @@ static void after_a_walk_in_vain(void **state)
 	assert_int_equal(look(GLA), 'b');
 }
 
+/* A page that is kept in the same place. */
+static void another_page_is_another_walk(void **state)
+{
+	const uint64_t far = GLA + FETCH_CODE * PAGE_SIZE;
+
+	(void)state;
+	*entry(0x4000, 1, far) = 0x11000 | P;
+	assert_int_equal(look(GLA), 'a');
+	assert_int_equal(look(far), 'b');
+	assert_int_equal(look(GLA), 'a');
+}
+
 static void forgetting_hides_everything(void **state)
 {
 	(void)state;
@@ -261,6 +273,7 @@ int main(void)
 		cmocka_unit_test_setup(changed_slots_are_seen, setup),
 		cmocka_unit_test_setup(what_is_no_memory_is_not_shown, setup),
 		cmocka_unit_test_setup(after_a_walk_in_vain, setup),
+		cmocka_unit_test_setup(another_page_is_another_walk, setup),
 		cmocka_unit_test_setup(forgetting_hides_everything, setup),
 	};
 

@@ -28,7 +28,9 @@ static struct got {
 	unsigned apic_writes;
 	uint32_t apic_offset;
 	unsigned asked;       /* how often mm/ was asked */
-	enum tdp_result mmio; /* what it says of a malformed entry */
+	enum tdp_result mmio; /* what it says of a malformed entry ... */
+	unsigned handler;     /* ... and whose it is */
+	void *dev;            /* which was used last */
 } got;
 
 /* Whether the exits of device pages are those of MMIO entries that do not tell what the access was. */
@@ -42,9 +44,9 @@ void vpci_do_resets(struct guest *g)
 static uint64_t dev_read(struct vcpu *v, void *dev, uint32_t offset, uint8_t size)
 {
 	(void)v;
-	(void)dev;
 	(void)offset;
 	(void)size;
+	got.dev = dev;
 	got.reads++;
 	return got.value++;
 }
@@ -89,7 +91,7 @@ enum tdp_result tdp_mmio(struct tdp *t, gpa_t gpa, unsigned *handler)
 	(void)t;
 	(void)gpa;
 	got.asked++;
-	*handler = 0;
+	*handler = got.handler;
 	return got.mmio;
 }
 
@@ -101,15 +103,20 @@ static void code(const char *hex)
 		memory[at++] = (uint8_t)strtoul((char[]){ hex[0], hex[1], 0 }, NULL, 16);
 }
 
-static void fault(bool write)
+static void fault_at(uint64_t gpa, uint64_t rip, bool write)
 {
 	const struct tdp_exit told = {
-		.gpa = GPA(DEVICE + 8), .read = !write, .write = write, .misconfig = true
+		.gpa = GPA(gpa), .read = !write, .write = write, .misconfig = true
 	};
-	const struct tdp_exit e = { .gpa = GPA(DEVICE + 8), .untold = true, .misconfig = true };
+	const struct tdp_exit e = { .gpa = GPA(gpa), .untold = true, .misconfig = true };
 
-	vcpu.rip = 0x1000;
+	vcpu.rip = rip;
 	vcpu_tdp_fault(&vcpu, untold ? &e : &told);
+}
+
+static void fault(bool write)
+{
+	fault_at(DEVICE + 8, 0x1000, write);
 }
 
 /*
@@ -259,7 +266,7 @@ static void test_known_operand_changes(void **state)
 	vcpu.gpr[GPR_RBX] = WINDOW + 12;
 	assert_true(slow(false));
 	assert_int_equal(got.reads, 1);
-	vcpu.gpr[GPR_RBX] = 0x800000000000 + WINDOW + 8;
+	vcpu.gpr[GPR_RBX] = BIT(48) + WINDOW + 8;
 	assert_true(slow(false));
 	assert_int_equal(got.reads, 1);
 }
@@ -333,6 +340,71 @@ static void test_known_is_forgotten(void **state)
 	(void)slow(false);
 	assert_int_equal(got.reads, 1);
 	assert_true(maps > before);
+}
+
+/* The last byte of a long instruction counts, and one at the end of a page is read no further. */
+static void test_known_bytes(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	make_known("48 c7 83 00 00 00 00 05 00 00 00", true);
+	assert_int_equal(got.value, 5);
+	memory[0x1008] = 1;
+	assert_true(slow(true));
+	assert_int_equal(got.value, 0x105);
+	got.reads = 0;
+	memory[0x1ffe] = 0x8b;
+	memory[0x1fff] = 0x03;
+	for (i = 1; i < 4; i++) {
+		fault_at(DEVICE + 8, 0x1ffe, false);
+		assert_int_equal(got.reads, i);
+		assert_int_equal(vcpu.rip, 0x2000);
+	}
+}
+
+/* Two devices that would be remembered in the same place. */
+static void test_known_devices(void **state)
+{
+	int other;
+
+	(void)state;
+	the_slots.slot[3] = the_slots.slot[2];
+	the_slots.slot[2] = the_slots.slot[1];
+	the_slots.slot[2].base.v += DEVICE_MEMOS;
+	the_slots.slot[2].handler = 1;
+	the_slots.count = 4;
+	assert_int_equal(io_add_mmio(&guest.io, GPA(DEVICE + DEVICE_MEMOS * PAGE_SIZE), 0x1000, "",
+				     &device, &other),
+			 OK);
+	make_known("8b 03", false);
+	assert_null(got.dev);
+	leaf(WINDOW, (DEVICE + DEVICE_MEMOS * PAGE_SIZE) | RIGHTS);
+	got.handler = 1;
+	for (unsigned i = 0; i < 3; i++) {
+		fault_at(DEVICE + DEVICE_MEMOS * PAGE_SIZE + 8, 0x1000, false);
+		assert_ptr_equal(got.dev, &other);
+	}
+	got.handler = 0;
+	leaf(WINDOW, DEVICE | RIGHTS);
+	(void)slow(false);
+	assert_null(got.dev);
+}
+
+/* The instruction at RIP has nothing to do with it. */
+static void test_known_event(void **state)
+{
+	const struct tdp_exit e = {
+		.gpa = GPA(DEVICE + 8), .untold = true, .misconfig = true, .in_event = true
+	};
+
+	(void)state;
+	make_known("8b 03", false);
+	got.reads = 0;
+	vcpu.rip = 0x1000;
+	vcpu_tdp_fault(&vcpu, &e);
+	assert_int_equal(got.reads, 0);
+	assert_string_not_equal(done.death, "");
 }
 
 static void test_known_apic_page(void **state)
@@ -440,6 +512,9 @@ int main(void)
 		TEST(test_known_rights),
 		TEST(test_known_slots_change),
 		TEST(test_known_is_forgotten),
+		TEST(test_known_bytes),
+		TEST(test_known_devices),
+		TEST(test_known_event),
 		TEST(test_known_apic_page),
 		TEST(test_whether_known_or_not),
 	};
