@@ -215,7 +215,7 @@ struct fetch_tables {
  * by all). The vendor's entry code relies on `gpr` being the first member.
  */
 struct vcpu {
-	uint64_t gpr[GPR_COUNT]; /* valid between exit and entry; RSP and RIP included */
+	uint64_t gpr[GPR_COUNT]; /* valid between exit and entry; of quick exits not RSP */
 	/* The line of 64 bytes that each exit needs. */
 	uint64_t rip;
 	uint64_t rflags;
@@ -262,8 +262,8 @@ struct vcpu_start {
 /* ------------------------------------------------------------------ called by vmx/ and svm/ */
 
 /*
- * The last thing before every entry, on the vCPU's core with RFLAGS.IF=0: does the work that NMIs
- * and requests ask for. False: do not enter, return from hvm_ops.vcpu_run instead.
+ * The last thing before an entry that follows no quick exit, on the vCPU's core with RFLAGS.IF=0:
+ * does the work that NMIs and requests ask for. False: do not enter, return from hvm_ops.vcpu_run.
  */
 bool vcpu_before_entry(struct vcpu *v);
 

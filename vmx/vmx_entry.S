@@ -47,7 +47,7 @@ vmx_vcpu_run:
 	pushq	%r13
 	pushq	%r14
 	pushq	%r15
-	pushq	%rdi			/* v, at 0(%rsp) from here on; RSP is 16-byte aligned */
+	pushq	%rdi			/* v, at 0(%rsp) from here on */
 	movl	$VMCS_HOST_RSP, %eax
 	vmwrite	%rsp, %rax
 

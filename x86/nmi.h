@@ -6,11 +6,11 @@
  * NMIs and the races around them.
  *
  * The host's NMI handler sets cpu->nmi_pending and returns; the work is done before the next VM
- * entry. That leaves a window: an NMI between the last look at nmi_pending and VMRUN, VMLAUNCH,
- * VMRESUME or HLT would be forgotten until the next exit. Code therefore brackets the sequence
+ * entry. That leaves a window: an NMI between the last look at nmi_pending and VMLAUNCH, VMRESUME
+ * or HLT would be forgotten until the next exit. Code therefore brackets the sequence
  * from that look up to the instruction as a restart region; an NMI that interrupts at an RIP in
  * [start, end) returns to `restart` instead, with all other registers, RSP included, unchanged.
- * The instruction that leaves (HLT, VMRUN, …) is the last one inside; `end` is the address behind
+ * The instruction that leaves (HLT, VMRESUME, …) is the last one inside; `end` is the address behind
  * it, so that an NMI that wakes HLT continues behind HLT.
  *
  *	1:	cmpl	$0, CPU_NMI_PENDING(%rdi)
