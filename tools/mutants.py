@@ -278,7 +278,8 @@ def main():
     parser.add_argument("--cflags", default="")
     parser.add_argument("--check", action="store_true", help="only: does each mutant apply?")
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
-    parser.add_argument("--tests", default="test_(mm|mmio|walk|fetch|vtd|amdvi|dmar|ivrs|pci|vpci|vioapic|vlapic|msr|cpuid|io)(_.*)?$",
+    parser.add_argument("--tests", default="test_(mm|mmio|walk|fetch|vtd|amdvi|dmar|ivrs|pci|vpci|vioapic|"
+                        "vlapic|msr|cpuid|io|svm)(_.*)?$",
                         metavar="REGEX", help="host tests to run")
     parser.add_argument("-k", action="append", default=[], metavar="TEXT",
                         help="only mutants with TEXT in their names")

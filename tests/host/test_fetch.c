@@ -230,12 +230,18 @@ static void what_is_no_memory_is_not_shown(void **state)
 /* What it went through is in view instead of the former walk, of which nothing may be believed. */
 static void after_a_walk_in_vain(void **state)
 {
+	uint64_t low = 0x123456678000; /* looked at by the same windows */
+
 	(void)state;
 	*entry(0x4000, 1, OTHER) = 0x90000000 | P;
 	assert_int_equal(look(GLA), 'a');
 	assert_int_equal(look(OTHER), 0);
 	*entry(0x4000, 1, GLA) = 0x11000 | P;
 	assert_int_equal(look(GLA), 'b');
+	*entry(0x1000, 4, low) = 0x5000 | P;
+	assert_int_equal(look(low), 0);
+	*entry(0x1000, 4, GLA) = 0;
+	assert_int_equal(look(GLA), 0);
 }
 
 /* A page that is kept in the same place. */

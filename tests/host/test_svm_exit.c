@@ -114,6 +114,7 @@ void vcpu_out(struct vcpu *v, uint16_t port, uint8_t size)
 void vcpu_tdp_fault(struct vcpu *v, const struct tdp_exit *e)
 {
 	(void)v;
+	assert_int_equal(cpu.in_guest, 0);
 	told.tdp = *e;
 }
 
