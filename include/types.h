@@ -88,6 +88,7 @@ enum status {
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 #define unused                 __attribute__((unused))
 #define noinline               __attribute__((noinline))
+#define forceinline            inline __attribute__((always_inline))
 #define likely(x)              __builtin_expect(!!(x), 1)
 #define unlikely(x)            __builtin_expect(!!(x), 0)
 #define fallthrough            __attribute__((fallthrough))

@@ -32,8 +32,9 @@ static unsigned leaf_access(const struct tdp_view *w, const struct slot *s, unsi
 	return access;
 }
 
-enum tdp_shape tdp_slot_shape(const struct tdp_view *w, const struct slot *s, uint64_t base,
-			      unsigned level, uint64_t *leaf)
+/* In line, because it is done for each leaf of whatever is mapped. */
+static forceinline enum tdp_shape slot_shape(const struct tdp_view *w, const struct slot *s,
+					     uint64_t base, unsigned level, uint64_t *leaf)
 {
 	uint64_t span = spte_span(level);
 	unsigned access;
@@ -65,7 +66,13 @@ enum tdp_shape tdp_shape(const struct tdp_view *w, const struct slot_set *set, u
 		s++;
 	if (!s || s == end || s->base.v >= base + spte_span(level))
 		return TDP_SHAPE_EMPTY;
-	return tdp_slot_shape(w, s, base, level, leaf);
+	return slot_shape(w, s, base, level, leaf);
+}
+
+enum tdp_shape tdp_slot_shape(const struct tdp_view *w, const struct slot *s, uint64_t base,
+			      unsigned level, uint64_t *leaf)
+{
+	return slot_shape(w, s, base, level, leaf);
 }
 
 static bool same_frame(const struct tdp_view *w, uint64_t a, uint64_t b)
