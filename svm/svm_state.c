@@ -173,6 +173,6 @@ void svm_get_sregs(struct vcpu *v, struct vcpu_sregs *out)
 	out->nmi_blocked =
 		svm_caps.vnmi ? s->vmcb.control.int_ctl & INT_CTL_V_NMI_MASK : s->nmi_blocked;
 	out->halted = false; /* the VMCB does not tell */
-	for (uint8_t i = 0; i < SEG_COUNT; i++)
-		svm_get_segment(v, i, &out->seg[i]);
+	for (unsigned int i = 0; i < SEG_COUNT; i++)
+		svm_get_segment(v, (uint8_t)i, &out->seg[i]);
 }

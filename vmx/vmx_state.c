@@ -50,8 +50,8 @@ void vmx_get_sregs(struct vcpu *v, struct vcpu_sregs *s)
 	s->cr4 = vmx_guest_cr4();
 	s->efer = vmcs_read64(VMCS_GUEST_EFER);
 	s->dr7 = vmcs_read_nat(VMCS_GUEST_DR7);
-	for (uint8_t i = 0; i < SEG_COUNT; i++)
-		vmx_get_segment(v, i, &s->seg[i]);
+	for (unsigned int i = 0; i < SEG_COUNT; i++)
+		vmx_get_segment(v, (uint8_t)i, &s->seg[i]);
 	s->gdtr_base = vmcs_read_nat(VMCS_GUEST_GDTR_BASE);
 	s->idtr_base = vmcs_read_nat(VMCS_GUEST_IDTR_BASE);
 	s->gdtr_limit = vmcs_read32(VMCS_GUEST_GDTR_LIMIT);
