@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+from lib.console import Timeout
 from lib.kvmhost import Vm, boot_kvm, marks, results
 from measure import KHZ, instructions, measurement, options
 from run_boot import LINE, MEMORY, TOLD, executed
@@ -12,6 +13,8 @@ import keys
 
 FAULTS, FAULT_BYTES = 0x4000000, 0x400000
 SECONDS = 4  # of the guest's clock, idle, then busy
+BOOT = 60  # seconds for a stock kernel, of which it needs a fifth
+ATTEMPTS = 5
 LIMIT = 900  # seconds, for a busy machine; alone it takes a tenth to a fifth of that
 
 
@@ -68,18 +71,34 @@ def code_in_large_pages(lab):
     return {"kvm": {key: n for key, n in found.items() if key.startswith("nx_")}}
 
 
+def boots(lab, vms):
+    """The lines of each of these VMs. QEMU 7.2 delivers an interrupt that VMRUN has injected a second
+    time, even with interrupts disabled, if one of its own timers ends a slice of execution before the
+    guest's next exit. A guest's kernel then waits for a lock that it holds itself. With the guest's
+    tick close behind the host's that is certain, in one boot of five or so. An attempt after it
+    starts at another time: behind another VM."""
+    for attempt in range(ATTEMPTS):
+        before = [Vm()] * attempt
+        host = boot_kvm(lab, before + vms, **options(lab))
+        try:
+            return [host.vm(timeout=BOOT) for _ in before + vms][attempt:]
+        except Timeout:
+            if lab.host != "qemu" or attempt == ATTEMPTS - 1:
+                raise
+            host.close()
+
+
 @measurement(limit=LIMIT)
 def a_stock_kernel(lab):
     line = LINE.format(khz=KHZ[lab.host])
     memory = int(MEMORY.rstrip("M"))
-    host = boot_kvm(lab, [
+    lines, steady = boots(lab, [
         Vm("linux", line, memory, initrd="bench/boot.img", words=["end=init "]),
         Vm("linux", f"{line} nohz=off -- {SECONDS * 1000}", memory, initrd="bench/kvm/guest.img"),
-    ], **options(lab))
-    lines = host.vm()
+    ])
     start = int(re.search(r"guest TSC (\d+)", lines[0]).group(1))
     taken = executed(lab, re.search(TOLD, "\n".join(lines)), start)
-    seen = marks(host.vm())
+    seen = marks(steady)
     for state, first in (("idle", 2), ("busy", 3)):
         (start, before), (end, after) = seen[first], seen[first + 1]
         taken |= {f"exits_{state}": after - before,
