@@ -23,7 +23,7 @@ static void cmd_help(int argc, char **argv)
 	for (unsigned i = 0; i < monitor_command_count; i++) {
 		const struct monitor_command *c = &monitor_commands[i];
 
-		monitor_print("  %-8s %-30s %s\n", c->name, c->args, c->help);
+		monitor_print("  %-9s %-32s %s\n", c->name, c->args, c->help);
 	}
 	console_key_name(boot_info->config.escape, key);
 	monitor_print(
