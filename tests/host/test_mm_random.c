@@ -9,7 +9,7 @@
 // sources: mm/page_alloc.c mm/slot.c mm/spte.c mm/spte_ept.c mm/spte_npt.c mm/spte_vtd.c
 // sources: mm/spte_amdvi.c mm/tdp_table.c mm/tdp_mmu.c mm/tdp_fault.c mm/tdp_mmio.c mm/tdp_zap.c
 // sources: mm/tdp_resize.c mm/tdp_nx.c mm/tdp_log.c mm/tdp_commit.c mm/tdp_walk.c
-// libs: -Wl,--wrap=mm_alloc -Wl,--wrap=mm_flush
+// libs: -Wl,--wrap=mm_alloc -Wl,--wrap=mm_flush -Wl,--wrap=tdp_reclaim
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
