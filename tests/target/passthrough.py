@@ -139,6 +139,7 @@ def random_values_in_configuration_space(lab):
     m.console.expect(r"done: \d+ ok, 0 failed", 90, anywhere=True)
     assert order_guest(m, "by", "raise") == 0
     assert order(m, "vector", 0x55) >= 2
+    m.console.expect("guest one: stopped", 30, anywhere=True)
     m.monitor("start one")
     m.console.expect("guest one: restarted", 30)
 
