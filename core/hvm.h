@@ -59,6 +59,11 @@ struct hvm_ops {
 	enum status (*read_msr)(struct vcpu *v, uint32_t msr, uint64_t *value);
 	enum status (*write_msr)(struct vcpu *v, uint32_t msr, uint64_t value);
 	void (*set_x2apic)(struct vcpu *v, bool on); /* open or close MSRs 800h-8FFh by the table */
+	/*
+	 * Put what only this core knows of pages that the guest has written to into its dirty logs.
+	 * NULL: there is nothing of the kind.
+	 */
+	void (*drain_dirty)(struct vcpu *v);
 	void (*flush_guest_tlb)(
 		struct vcpu *v); /* this core's second-level translations of the guest */
 	const char *(*exit_name)(uint32_t raw);
@@ -72,5 +77,16 @@ extern const struct hvm_ops svm_ops;
 
 /* The one chosen at boot. */
 extern const struct hvm_ops *hvm;
+
+/*
+ * vcpu_be_outside() for what may be in the middle of a quick exit: the guest's dirty logs get first what
+ * this core has listed, because those who wait for it to be outside read them next.
+ */
+static inline void vcpu_go_outside(struct vcpu *v)
+{
+	if (hvm->drain_dirty)
+		hvm->drain_dirty(v);
+	vcpu_be_outside(v);
+}
 
 #endif

@@ -570,7 +570,7 @@ static void denied(struct vcpu *v, uint32_t msr, const char *what)
 	if (v->soft.denied_count == ARRAY_SIZE(v->soft.denied))
 		return;
 	v->soft.denied[v->soft.denied_count++] = msr;
-	vcpu_be_outside(v);
+	vcpu_go_outside(v);
 	log_debug("guest %s: %s of MSR %#x refused at rip %#llx", v->guest->config->name, what, msr,
 		  (unsigned long long)v->rip);
 }

@@ -230,6 +230,7 @@ static void do_init(struct vcpu *v)
 	take(v, VCPU_REQ_INIT); /* a start-up IPI that is pending came after it */
 	lapic_reset_to_power_on();
 	v->x2apic = lapic_is_x2apic();
+	fetch_forget(v); /* it may lose memory meanwhile */
 	set_state(v, VCPU_WAIT_SIPI);
 }
 
@@ -277,6 +278,7 @@ bool vcpu_step(struct vcpu *v)
 	} else if (pending(v) & VCPU_REQ_PAUSE) {
 		save_snapshot(v);
 		take(v, VCPU_REQ_SNAPSHOT);
+		fetch_forget(v); /* it may lose memory meanwhile */
 		set_state(v, VCPU_PARKED);
 	} else {
 		hvm->vcpu_run(v);

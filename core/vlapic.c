@@ -178,7 +178,7 @@ static void send(struct vcpu *v, uint32_t icr, uint32_t dest, bool x2apic)
 		return;
 	}
 	if (!route(v->guest, &m, v, false)) {
-		vcpu_be_outside(v);
+		vcpu_go_outside(v);
 		deny(v->guest, v, &m);
 	}
 }

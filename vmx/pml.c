@@ -30,6 +30,12 @@ void vmx_pml_switch(struct vcpu *v)
 	vmcs_write32(VMCS_PROC2_CONTROLS, vmx_caps.proc2 | (hw->pml_on ? PROC2_PML : 0));
 }
 
+void vmx_drain_dirty(struct vcpu *v)
+{
+	if (vmx_of(v)->pml_on)
+		vmx_pml_drain(v);
+}
+
 void vmx_pml_drain(struct vcpu *v)
 {
 	struct vmx_vcpu *hw = vmx_of(v);

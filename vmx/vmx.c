@@ -102,6 +102,7 @@ const struct hvm_ops vmx_ops = {
 	.read_msr = vmx_read_msr,
 	.write_msr = vmx_write_msr,
 	.set_x2apic = vmx_set_x2apic,
+	.drain_dirty = vmx_drain_dirty,
 	.flush_guest_tlb = vmx_flush_guest_tlb,
 	.exit_name = vmx_exit_name,
 	.lists_dirty_pages = vmx_lists_dirty_pages,

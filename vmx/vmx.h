@@ -76,6 +76,7 @@ void vmx_pml_reset(struct vmx_vcpu *hw);
 void vmx_pml_switch(struct vcpu *v);
 /* ... and after each exit while it is on: into the logs with the list. */
 void vmx_pml_drain(struct vcpu *v);
+void vmx_drain_dirty(struct vcpu *v); /* only where that list is in use */
 
 static inline bool vmx_pml_wanted(const struct vcpu *v)
 {

@@ -60,7 +60,13 @@ static void set_x2apic(struct vcpu *v, bool on)
 	mock.x2apic_open = on;
 }
 
+static void drain_dirty(struct vcpu *v)
+{
+	mock.drained += v->cpu->in_guest; /* whoever waits for it would be too early else */
+}
+
 static const struct hvm_ops ops = {
+	.drain_dirty = drain_dirty,
 	.get_sregs = get_sregs,
 	.get_cr4 = get_cr4,
 	.read_msr = vendor_read,

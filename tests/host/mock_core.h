@@ -45,6 +45,7 @@ struct mock {
 	unsigned set_x2apic_calls;
 	bool x2apic_open;
 	unsigned msr_writes; /* by hw_wrmsr */
+	unsigned drained;    /* dirty logs, while the core counted as in the guest */
 };
 
 extern struct mock mock;

@@ -88,6 +88,7 @@ static void test_refusals_are_logged_outside(void **state)
 	v()->cpu->in_guest = 1;
 	refused(MSR_VMX_BASIC);
 	assert_int_equal(v()->cpu->in_guest, 0);
+	assert_int_equal(mock.drained, 1);
 	v()->cpu->in_guest = 1;
 	assert_int_equal(set(MSR_BIOS_UPDT_TRIG, 1), ERR_DENIED);
 	assert_int_equal(v()->cpu->in_guest, 0);

@@ -54,6 +54,7 @@ static void test_refusals_are_logged_outside(void **state)
 	icr64(99, 0x40fd);
 	assert_int_equal(mock.guest.denied_ipi, 1);
 	assert_int_equal(v0()->cpu->in_guest, 0);
+	assert_int_equal(mock.drained, 1);
 }
 
 static void test_physical(void **state)
