@@ -2,6 +2,7 @@
 /* Past the instruction that exited, on processors that tell where it ends and on others. */
 #include "core/fetch.h"
 #include "svm/svm.h"
+#include "x86/msr.h"
 #include "x86/regs.h"
 
 #define MAX_INSN 15
@@ -23,7 +24,8 @@ static noinline void report_step(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_vcpu(v);
 
-	if (s->nmi_step)
+	/* With BTF only a taken branch is a step (APM vol. 2, 13.1.1.7). */
+	if (s->nmi_step || (svm_caps.lbrv && s->vmcb.save.debugctl & DEBUGCTL_BTF))
 		return;
 	s->vmcb.save.dr6 |= BIT(14); /* BS: the guest single-steps */
 	svm_dirty(s, CLEAN_DR);
@@ -45,15 +47,20 @@ void svm_skip_instruction(struct vcpu *v)
 	struct svm_vcpu *s = svm_vcpu(v);
 	const struct vmcb_control *c = &s->vmcb.control;
 	uint64_t rip;
+	uint8_t length;
 
-	if (v->insn_length)
+	if (v->insn_length) {
 		rip = v->rip + v->insn_length;
-	else if ((uint32_t)c->exit_code == SVM_EXIT_IOIO)
+	} else if ((uint32_t)c->exit_code == SVM_EXIT_IOIO) {
 		rip = c->exit_info2;
-	else if (next_rip_valid(c, v->rip))
+	} else if (next_rip_valid(c, v->rip)) {
 		rip = c->next_rip;
-	else
-		rip = v->rip + vcpu_instruction_length(v);
+	} else {
+		length = vcpu_instruction_length(v);
+		if (!length)
+			return; /* it can no longer be read, and that exception comes first */
+		rip = v->rip + length;
+	}
 	advance(v, s, svm_is_64bit(s), rip);
 }
 

@@ -530,6 +530,27 @@ static void a_step_over_it_is_reported(void **state)
 	hw.nmi_step = true;
 	EXITS(SVM_EXIT_CPUID, "\x0f\xa2");
 	assert_int_equal(hw.vmcb.control.event_inj, 0);
+	/* Or the guest steps from branch to branch. */
+	setup(state);
+	hw.vmcb.save.rflags |= RFLAGS_TF;
+	hw.vmcb.save.debugctl = DEBUGCTL_BTF;
+	svm_caps.lbrv = true;
+	EXITS(SVM_EXIT_CPUID, "\x0f\xa2");
+	assert_int_equal(hw.vmcb.control.event_inj, 0);
+}
+
+static void what_cannot_be_read_is_not_skipped(void **state)
+{
+	(void)state;
+	decoded_length = 0; /* a page fault is pending */
+	hw.vmcb.save.rflags |= RFLAGS_RF | RFLAGS_TF;
+	hw.vmcb.control.int_state = INT_STATE_SHADOW;
+	EXITS(SVM_EXIT_CPUID, "\x66\x0f\xa2");
+	assert_int_equal(decoded, 1);
+	assert_int_equal(hw.vmcb.save.rip, RIP);
+	assert_true(hw.vmcb.save.rflags & RFLAGS_RF);
+	assert_int_equal(hw.vmcb.control.int_state, INT_STATE_SHADOW);
+	assert_int_equal(hw.vmcb.control.event_inj, 0);
 }
 
 static void refusals_are_exceptions(void **state)
@@ -765,6 +786,7 @@ int main(void)
 		cmocka_unit_test_setup(the_ends_of_pages, setup),
 		cmocka_unit_test_setup(the_processor_may_tell, setup),
 		cmocka_unit_test_setup(a_step_over_it_is_reported, setup),
+		cmocka_unit_test_setup(what_cannot_be_read_is_not_skipped, setup),
 		cmocka_unit_test_setup(refusals_are_exceptions, setup),
 		cmocka_unit_test_setup(port_accesses, setup),
 		cmocka_unit_test_setup(port_accesses_by_the_long_way, setup),
