@@ -17,7 +17,7 @@
 #include "x86/tsc.h"
 
 #define THREADS  4
-#define MESSAGES 2000
+#define MESSAGES 300
 
 static uint32_t khz;
 static char *shown; /* what the console got */
