@@ -11,6 +11,8 @@
  * there is no window in which an NMI could be lost.
  */
 
+#include "x86/clear_registers.inc"
+
 /* struct vcpu: gpr[] comes first, in the order of the hardware's encoding. */
 #define VCPU_RCX (1 * 8)
 #define VCPU_RDX (2 * 8)
@@ -106,20 +108,7 @@ svm_vcpu_run:
 	movq	%r14, VCPU_R(14)(%rdi)
 	movq	%r15, VCPU_R(15)(%rdi)
 
-	/* The guest's values are of no use to speculation in C. */
-	xorl	%eax, %eax
-	xorl	%ebx, %ebx
-	xorl	%ecx, %ecx
-	xorl	%edx, %edx
-	xorl	%esi, %esi
-	xorl	%r8d, %r8d
-	xorl	%r9d, %r9d
-	xorl	%r10d, %r10d
-	xorl	%r11d, %r11d
-	xorl	%r12d, %r12d
-	xorl	%r13d, %r13d
-	xorl	%r14d, %r14d
-	xorl	%r15d, %r15d
+	CLEAR_REGISTERS
 	leaq	64(%rsp), %rbp		/* the frame of svm_vcpu_run, for backtraces */
 	call	svm_handle_exit
 	jmp	.Lround

@@ -8,6 +8,7 @@
  */
 #include "vmx/vmcs_fields.h"
 #include "x86/cpu_offsets.h"
+#include "x86/clear_registers.inc"
 
 #define GPR(n) ((n) * 8)
 #define RAX GPR(0)
@@ -17,23 +18,6 @@
 #define RBP GPR(5)
 #define RSI GPR(6)
 #define RDI GPR(7)
-
-/* The guest's values are of no use to speculation in C. RDI is overwritten wherever this is used. */
-.macro CLEAR_REGISTERS
-	xorl	%eax, %eax
-	xorl	%ebx, %ebx
-	xorl	%ecx, %ecx
-	xorl	%edx, %edx
-	xorl	%esi, %esi
-	xorl	%r8d, %r8d
-	xorl	%r9d, %r9d
-	xorl	%r10d, %r10d
-	xorl	%r11d, %r11d
-	xorl	%r12d, %r12d
-	xorl	%r13d, %r13d
-	xorl	%r14d, %r14d
-	xorl	%r15d, %r15d
-.endm
 
 	.text
 	.globl	vmx_vcpu_run
