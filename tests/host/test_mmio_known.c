@@ -432,73 +432,76 @@ static void test_known_apic_page(void **state)
 	assert_int_equal(vcpu.rip, 0x1006);
 }
 
-/* What is carried out does not depend on what is known: code, tables, slots and modes at random. */
-static void test_whether_known_or_not(void **state)
+/* Something else, now and then: the code, the tables, the mode, the address, the slots. */
+static void change_something(void)
 {
 	static const char *const insns[] = { "8b 03",    "89 03",    "48 8b 03",
 					     "0f be 03", "83 0b 0f", "c7 03 05 00 00 00",
 					     "87 03",    "66 89 03" };
-	static uint8_t *before;
-	static struct vcpu first;
-	struct done first_done;
-	struct got first_got;
+
+	if (rand() % 4 == 0)
+		code(insns[(unsigned)rand() % ARRAY_SIZE(insns)]);
+	if (rand() % 8 == 0)
+		leaf(WINDOW, DEVICE | ((RIGHTS | USER) & (uint32_t)rand()) | (rand() & 0x1000));
+	else if (rand() % 4 == 0)
+		leaf(WINDOW, DEVICE | RIGHTS | (sregs.cpl ? USER : 0));
+	if (rand() % 8 == 0)
+		sregs.cpl = rand() & 1 ? 3 : 0;
+	if (rand() % 8 == 0)
+		vcpu.gpr[GPR_RBX] = WINDOW + (rand() & 12);
+	if (rand() % 16 == 0)
+		the_slots.version++;
+	untold = rand() & 3;
+}
+
+/* A fault, and the same with nothing known: all that comes of them is equal. */
+static void fault_both_ways(bool write, unsigned *asked)
+{
+	static uint8_t before[MEMORY], after[MEMORY];
+	struct vcpu first = vcpu, known;
+	struct got first_got = got, known_got;
+	struct done known_done;
+
+	memcpy(before, memory, MEMORY);
+	done = (struct done){ 0 };
+	fault(write);
+	*asked += got.asked;
+	known = vcpu;
+	known_got = got;
+	known_done = done;
+	memcpy(after, memory, MEMORY);
+
+	memcpy(memory, before, MEMORY);
+	vcpu = first;
+	got = first_got;
+	done = (struct done){ 0 };
+	memset(&vcpu.fetch, 0, sizeof(vcpu.fetch));
+	memset(&vcpu.devices, 0, sizeof(vcpu.devices));
+	fault(write);
+	known_got.asked = got.asked = 0;
+	assert_memory_equal(&known_got, &got, sizeof(got));
+	assert_memory_equal(&known_done, &done, sizeof(done));
+	assert_memory_equal(known.gpr, vcpu.gpr, sizeof(vcpu.gpr));
+	assert_int_equal(known.rip, vcpu.rip);
+	assert_int_equal(known.rflags, vcpu.rflags);
+	assert_memory_equal(after, memory, MEMORY);
+	vcpu = known;
+}
+
+/* What is carried out does not depend on what is known: code, tables, slots and modes at random. */
+static void test_whether_known_or_not(void **state)
+{
 	unsigned i, asked = 0;
 
 	(void)state;
-	before = malloc(MEMORY);
 	srand(1);
 	for (i = 0; i < 3000; i++) {
 		bool write = rand() & 1;
 
-		if (rand() % 4 == 0)
-			code(insns[(unsigned)rand() % ARRAY_SIZE(insns)]);
-		if (rand() % 8 == 0)
-			leaf(WINDOW,
-			     DEVICE | ((RIGHTS | USER) & (uint32_t)rand()) | (rand() & 0x1000));
-		else if (rand() % 4 == 0)
-			leaf(WINDOW, DEVICE | RIGHTS | (sregs.cpl ? USER : 0));
-		if (rand() % 8 == 0)
-			sregs.cpl = rand() & 1 ? 3 : 0;
-		if (rand() % 8 == 0)
-			vcpu.gpr[GPR_RBX] = WINDOW + (rand() & 12);
-		if (rand() % 16 == 0)
-			the_slots.version++;
-		untold = rand() & 3;
-		done = (struct done){ 0 };
+		change_something();
 		got.value = (uint64_t)i << 20 | i;
-		memcpy(before, memory, MEMORY);
-		first = vcpu;
-		first_got = got;
-		fault(write);
-		asked += got.asked;
-		got.asked = 0;
-		first_got.asked = 0;
-		first_done = done;
-		{
-			struct vcpu known = vcpu;
-			struct got known_got = got;
-			uint8_t *after = malloc(MEMORY);
-
-			memcpy(after, memory, MEMORY);
-			memcpy(memory, before, MEMORY);
-			vcpu = first;
-			got = first_got;
-			done = (struct done){ 0 };
-			memset(&vcpu.fetch, 0, sizeof(vcpu.fetch));
-			memset(&vcpu.devices, 0, sizeof(vcpu.devices));
-			fault(write);
-			got.asked = 0;
-			assert_memory_equal(&known_got, &got, sizeof(got));
-			assert_memory_equal(&first_done, &done, sizeof(done));
-			assert_memory_equal(known.gpr, vcpu.gpr, sizeof(vcpu.gpr));
-			assert_int_equal(known.rip, vcpu.rip);
-			assert_int_equal(known.rflags, vcpu.rflags);
-			assert_memory_equal(after, memory, MEMORY);
-			free(after);
-			vcpu = known;
-		}
+		fault_both_ways(write, &asked);
 	}
-	free(before);
 	assert_in_range(asked, 500, 2700); /* both ways were taken */
 }
 
